@@ -1,0 +1,51 @@
+import { PsgdError } from "../errors.js";
+import type { BlockId, NodeId } from "../ids.js";
+
+/** Which nodes compute which blocks of every batch. The two tables are inverse to each other. */
+export interface BlockAssignment {
+  readonly nodeCount: number;
+  readonly redundancy: number;
+  readonly blockCount: number;
+  /** By block id: the nodes that compute it, ascending; `redundancy` of them. */
+  readonly blockToNodes: readonly (readonly NodeId[])[];
+  /** By node id: the blocks it computes, ascending; never none. */
+  readonly nodeToBlocks: readonly (readonly BlockId[])[];
+}
+
+/** A rule that makes an assignment, or refuses the numbers with ASSIGNMENT_INVALID. */
+export type AssignmentRule = (size: { nodeCount: number; redundancy: number }) => BlockAssignment;
+
+/** More blocks than this per batch are refused: C(n, r) explodes. */
+export const MAX_BLOCK_COUNT = 4096;
+
+/** Completes an assignment from the nodes of each block. */
+export function assignmentFrom(
+  nodeCount: number,
+  redundancy: number,
+  blockToNodes: readonly (readonly NodeId[])[],
+): BlockAssignment {
+  const nodeToBlocks = Array.from({ length: nodeCount }, (_, node) =>
+    blockToNodes.flatMap((nodes, block) => (nodes.includes(node) ? [block] : [])),
+  );
+  return { nodeCount, redundancy, blockCount: blockToNodes.length, blockToNodes, nodeToBlocks };
+}
+
+/**
+ * Asserts what every rule needs.
+ * @throws {PsgdError} ASSIGNMENT_INVALID unless 1 ≤ redundancy ≤ nodeCount, both whole
+ */
+export function requirePossible(nodeCount: number, redundancy: number): void {
+  if (!Number.isInteger(nodeCount) || nodeCount < 1) {
+    throw new PsgdError(
+      "ASSIGNMENT_INVALID",
+      `node count: expected a whole number from 1, got ${nodeCount}`,
+    );
+  }
+  if (!Number.isInteger(redundancy) || redundancy < 1 || redundancy > nodeCount) {
+    throw new PsgdError(
+      "ASSIGNMENT_INVALID",
+      `redundancy: expected a whole number from 1 to the node count ${nodeCount}, got ${redundancy}; ` +
+        "lower `--redundancy` or add nodes",
+    );
+  }
+}

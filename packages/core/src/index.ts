@@ -1,0 +1,14 @@
+export * from "./ids.js";
+export * from "./errors.js";
+export * from "./envelope.js";
+export * from "./layout.js";
+export * from "./settings.js";
+export * from "./codec.js";
+export * from "./plan.js";
+export * from "./clock.js";
+export * from "./random.js";
+export * from "./store.js";
+export * from "./log.js";
+export * from "./transport.js";
+export type { AssignmentRule, BlockAssignment } from "./assignments/assignment.js";
+export { ASSIGNMENTS, type AssignmentName } from "./assignments/registry.js";
