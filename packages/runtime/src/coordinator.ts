@@ -71,8 +71,16 @@ export class JobClient {
   }
 
   /** @param address - where the workers answer; unique among all clients */
-  static async open(options: { transport: Transport; clock: Clock; random: Random; address: string; log: Logger }): Promise<JobClient> {
-    return new JobClient(await LinkEndpoint.open({ ...options, onLink: (link) => void link.close() }));
+  static async open(options: {
+    transport: Transport;
+    clock: Clock;
+    random: Random;
+    address: string;
+    log: Logger;
+  }): Promise<JobClient> {
+    return new JobClient(
+      await LinkEndpoint.open({ ...options, onLink: (link) => void link.close() }),
+    );
   }
 
   send(address: string, request: WorkerRequest): void {
@@ -91,7 +99,10 @@ export class JobClient {
   }
 
   /** @returns stops listening */
-  listen(onReply: (address: string, reply: WorkerReply) => void, onLost: (address: string, error: PsgdError) => void): () => void {
+  listen(
+    onReply: (address: string, reply: WorkerReply) => void,
+    onLost: (address: string, error: PsgdError) => void,
+  ): () => void {
     this.#listeners.add(onReply);
     this.#lossListeners.add(onLost);
     return () => {
@@ -137,11 +148,19 @@ export async function submitJob(options: SubmitOptions): Promise<void> {
           break;
         case "requirement":
           log.info(`Reply requirements to node(${nodeId}), type(${reply.name}).`);
-          client.send(addressOf(nodeId), { type: "package", jobId, nodeId, name: reply.name, content: reply.isHeld ? undefined : packages[reply.name] });
+          client.send(addressOf(nodeId), {
+            type: "package",
+            jobId,
+            nodeId,
+            name: reply.name,
+            content: reply.isHeld ? undefined : packages[reply.name],
+          });
           break;
         case "ready":
           ready.pass(nodeId);
-          log.info(`Node(${nodeId}) is ready, ${nodes.length} nodes total, {${ready.passed.join(", ")}} is ready.`);
+          log.info(
+            `Node(${nodeId}) is ready, ${nodes.length} nodes total, {${ready.passed.join(", ")}} is ready.`,
+          );
           break;
         case "started":
           started.pass(nodeId);
@@ -157,18 +176,30 @@ export async function submitJob(options: SubmitOptions): Promise<void> {
       if (nodeId !== undefined) failAll(lost(nodeId, placement, cause));
     },
   );
-  const onAbort = (): void => failAll(new PsgdError("JOB_CANCELLED", `job ${jobId}: called off before it started`));
+  const onAbort = (): void =>
+    failAll(new PsgdError("JOB_CANCELLED", `job ${jobId}: called off before it started`));
   options.signal?.addEventListener("abort", onAbort, { once: true });
   try {
     if (options.signal?.aborted === true) onAbort();
     log.info("Try connecting to the cluster.");
-    for (const nodeId of nodes) client.send(addressOf(nodeId), { type: "canCommit", jobId, nodeId, protocol: PROTOCOL });
-    await leased.all(clock, options.leaseTimeoutMs, (missing) => timeout("canCommit", missing, placement, options.leaseTimeoutMs));
+    for (const nodeId of nodes)
+      client.send(addressOf(nodeId), { type: "canCommit", jobId, nodeId, protocol: PROTOCOL });
+    await leased.all(clock, options.leaseTimeoutMs, (missing) =>
+      timeout("canCommit", missing, placement, options.leaseTimeoutMs),
+    );
     log.info("Connection with cluster established.");
-    for (const nodeId of nodes) client.send(addressOf(nodeId), { type: "preCommit", assignment: { jobId, nodeId, spec, packages: digests, submittedAt } });
-    await ready.all(clock, options.readyTimeoutMs, (missing) => timeout("preCommit", missing, placement, options.readyTimeoutMs));
+    for (const nodeId of nodes)
+      client.send(addressOf(nodeId), {
+        type: "preCommit",
+        assignment: { jobId, nodeId, spec, packages: digests, submittedAt },
+      });
+    await ready.all(clock, options.readyTimeoutMs, (missing) =>
+      timeout("preCommit", missing, placement, options.readyTimeoutMs),
+    );
     for (const nodeId of nodes) client.send(addressOf(nodeId), { type: "doCommit", jobId, nodeId });
-    await started.all(clock, options.leaseTimeoutMs, (missing) => timeout("doCommit", missing, placement, options.leaseTimeoutMs));
+    await started.all(clock, options.leaseTimeoutMs, (missing) =>
+      timeout("doCommit", missing, placement, options.leaseTimeoutMs),
+    );
   } catch (error) {
     const record = toErrorRecord(error);
     for (const nodeId of nodes) {
@@ -206,7 +237,12 @@ export class JobFollower {
   #resolve!: (outcome: JobOutcome) => void;
   readonly #stopListening: () => void;
 
-  constructor(jobId: string, client: JobClient, addresses: ReadonlyMap<NodeId, string>, observer: JobObserver) {
+  constructor(
+    jobId: string,
+    client: JobClient,
+    addresses: ReadonlyMap<NodeId, string>,
+    observer: JobObserver,
+  ) {
     this.#jobId = jobId;
     this.#client = client;
     this.#addresses = addresses;
@@ -218,13 +254,18 @@ export class JobFollower {
       (_address, reply) => this.#onReply(reply),
       (address, cause) => this.#onLost(address, cause),
     );
-    for (const address of new Set(addresses.values())) client.send(address, { type: "attach", jobId });
+    for (const address of new Set(addresses.values()))
+      client.send(address, { type: "attach", jobId });
   }
 
   /** Calls the job off everywhere. */
   cancel(error: PsgdError): void {
     for (const address of new Set(this.#addresses.values())) {
-      this.#client.send(address, { type: "cancel", jobId: this.#jobId, error: toErrorRecord(error) });
+      this.#client.send(address, {
+        type: "cancel",
+        jobId: this.#jobId,
+        error: toErrorRecord(error),
+      });
     }
   }
 
@@ -235,7 +276,8 @@ export class JobFollower {
 
   #onReply(reply: WorkerReply): void {
     if (!("nodeId" in reply) || reply.jobId !== this.#jobId) return;
-    if (reply.type === "event" && reply.event.type === "progress") this.#observer.onProgress(reply.nodeId, reply.event.progress);
+    if (reply.type === "event" && reply.event.type === "progress")
+      this.#observer.onProgress(reply.nodeId, reply.event.progress);
     if (reply.type === "ended" && !this.#records.has(reply.nodeId)) {
       this.#records.set(reply.nodeId, reply.record);
       this.#observer.onEnded(reply.record);
@@ -246,7 +288,11 @@ export class JobFollower {
   #onLost(address: string, cause: PsgdError): void {
     for (const [nodeId, at] of this.#addresses) {
       if (at !== address || this.#records.has(nodeId) || this.#lost.has(nodeId)) continue;
-      const error = new PsgdError("NODE_LOST", `${nodeName(nodeId)}: its worker gives no sign of life; ${address}`, { details: { node: nodeId }, cause });
+      const error = new PsgdError(
+        "NODE_LOST",
+        `${nodeName(nodeId)}: its worker gives no sign of life; ${address}`,
+        { details: { node: nodeId }, cause },
+      );
       this.#lost.set(nodeId, error);
       this.#observer.onLost(nodeId, error);
       this.cancel(error);
@@ -258,12 +304,19 @@ export class JobFollower {
     if (this.#records.size + this.#lost.size < this.#addresses.size) return;
     this.#stopListening();
     const records = [...this.#records.values()].sort((a, b) => a.nodeId - b.nodeId);
-    this.#resolve({ jobId: this.#jobId, records, error: rootCause([...this.#lost.values()], records) });
+    this.#resolve({
+      jobId: this.#jobId,
+      records,
+      error: rootCause([...this.#lost.values()], records),
+    });
   }
 }
 
 /** Of all errors of a job, the one the others follow from: not one that was relayed or is the cancelling itself. */
-function rootCause(lost: readonly PsgdError[], records: readonly NodeRecord[]): PsgdError | undefined {
+function rootCause(
+  lost: readonly PsgdError[],
+  records: readonly NodeRecord[],
+): PsgdError | undefined {
   const errors = records.flatMap(({ error }) => (error === undefined ? [] : [error]));
   const isOwn = (error: ErrorRecord): boolean => error.details["isRelayed"] !== true;
   const own = errors.filter((error) => isOwn(error) && errorCode(error) !== "NODE_LOST");
@@ -297,7 +350,11 @@ class PhaseGate {
     this.#onChange();
   }
 
-  all(clock: Clock, timeoutMs: number, timeoutError: (missing: readonly NodeId[]) => PsgdError): Promise<void> {
+  all(
+    clock: Clock,
+    timeoutMs: number,
+    timeoutError: (missing: readonly NodeId[]) => PsgdError,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const cancel = clock.setTimer(timeoutMs, () => this.fail(timeoutError([...this.#waiting])));
       this.#onChange = () => {
@@ -313,13 +370,27 @@ class PhaseGate {
 
 function lost(nodeId: NodeId, placement: Placement, cause: PsgdError): PsgdError {
   const worker = placement.get(nodeId)!.name;
-  return new PsgdError("NODE_LOST", `${nodeName(nodeId)}: worker ${worker} gives no sign of life while the job is being set up; look at its log, or submit again without it`, {
-    details: { node: nodeId },
-    cause,
-  });
+  return new PsgdError(
+    "NODE_LOST",
+    `${nodeName(nodeId)}: worker ${worker} gives no sign of life while the job is being set up; look at its log, or submit again without it`,
+    {
+      details: { node: nodeId },
+      cause,
+    },
+  );
 }
 
-function timeout(phase: string, missing: readonly NodeId[], placement: Placement, ms: number): PsgdError {
-  const who = missing.map((node) => `${nodeName(node)} on worker ${placement.get(node)!.name}`).join(", ");
-  return new PsgdError("COMMIT_TIMEOUT", `${phase}: expected an answer within ${ms} ms, got none from ${who}; all workers were rolled back`);
+function timeout(
+  phase: string,
+  missing: readonly NodeId[],
+  placement: Placement,
+  ms: number,
+): PsgdError {
+  const who = missing
+    .map((node) => `${nodeName(node)} on worker ${placement.get(node)!.name}`)
+    .join(", ");
+  return new PsgdError(
+    "COMMIT_TIMEOUT",
+    `${phase}: expected an answer within ${ms} ms, got none from ${who}; all workers were rolled back`,
+  );
 }

@@ -9,7 +9,7 @@ import {
   type Plan,
   type TensorLayout,
 } from "@psgd/core";
-import type { TransformSpec } from "@psgd/data";
+import type { TransformDescription } from "@psgd/data";
 import type { GradientDescentName, OptimizerName, SyncPolicyName } from "@psgd/sgd";
 import { pack, unpack } from "@psgd/wire";
 
@@ -42,7 +42,7 @@ export interface JobSpec {
   readonly parameters: CodecParameters;
   readonly model: string;
   readonly dataset: string;
-  readonly transforms: readonly TransformSpec[];
+  readonly transforms: readonly TransformDescription[];
   readonly engine: string;
 }
 
@@ -106,7 +106,7 @@ export interface MiscPackage {
   readonly title: string;
   readonly epochs: number;
   readonly engine: string;
-  readonly transforms: readonly TransformSpec[];
+  readonly transforms: readonly TransformDescription[];
 }
 
 /** The packages of a job as bytes, and their identities. */
@@ -118,7 +118,9 @@ export function sha256(bytes: Uint8Array): string {
 }
 
 export function digestsOf(packages: JobPackages): PackageDigests {
-  return Object.fromEntries(PACKAGE_NAMES.map((name) => [name, sha256(packages[name])])) as PackageDigests;
+  return Object.fromEntries(
+    PACKAGE_NAMES.map((name) => [name, sha256(packages[name])]),
+  ) as PackageDigests;
 }
 
 /** Packs the parts of a job; the data set comes as bytes already. */
@@ -224,6 +226,9 @@ export function nodeToken(nodeId: NodeId): string {
 }
 
 /** The title of the result files, after the seed: `N(2)-R(1)-ID(0)-CODEC(plain.Plain)`. */
-export function resultTitle(spec: Pick<JobSpec, "nodeCount" | "redundancy" | "codec">, nodeId: NodeId): string {
+export function resultTitle(
+  spec: Pick<JobSpec, "nodeCount" | "redundancy" | "codec">,
+  nodeId: NodeId,
+): string {
   return `N(${spec.nodeCount})-R(${spec.redundancy})-ID(${nodeId})-CODEC(${spec.codec.replaceAll(/[^\w.-]+/g, "_")})`;
 }

@@ -109,11 +109,19 @@ export class WorkerDaemon {
     this.#isStopping = true;
     this.#announcement?.close();
     const { clock, log, info } = this.#options;
-    for (const session of this.#sessions.values()) if (!session.isCommitted) await this.#rollBack(session, "the worker is shutting down");
-    if (this.#sessions.size > 0) log.info(`Waiting up to ${Math.round(graceMs / 1000)} s for ${this.#sessions.size} running node(s).`);
+    for (const session of this.#sessions.values())
+      if (!session.isCommitted) await this.#rollBack(session, "the worker is shutting down");
+    if (this.#sessions.size > 0)
+      log.info(
+        `Waiting up to ${Math.round(graceMs / 1000)} s for ${this.#sessions.size} running node(s).`,
+      );
     await Promise.race([this.#idle(), sleep(clock, graceMs)]);
     for (const session of this.#sessions.values()) {
-      const error = new PsgdError("NODE_LOST", `${nodeName(session.nodeId)}: its worker ${info.name} was shut down`, { details: { node: session.nodeId } });
+      const error = new PsgdError(
+        "NODE_LOST",
+        `${nodeName(session.nodeId)}: its worker ${info.name} was shut down`,
+        { details: { node: session.nodeId } },
+      );
       await this.#tellPeers(session, toErrorRecord(error));
       this.#stopNode(session, toErrorRecord(error));
     }
@@ -129,7 +137,9 @@ export class WorkerDaemon {
   #serve(link: Link): void {
     link.onMessage((value) => {
       this.#handle(link, value as WorkerRequest).catch((error: unknown) => {
-        this.#options.log.error(`Request from ${link.peerAddress} failed: ${toErrorRecord(error).message}`);
+        this.#options.log.error(
+          `Request from ${link.peerAddress} failed: ${toErrorRecord(error).message}`,
+        );
       });
     });
     link.onLost(() => void this.#forget(link));
@@ -149,7 +159,8 @@ export class WorkerDaemon {
         return this.#commit(link, request);
       case "rollback": {
         const session = this.#sessionOf(request);
-        if (session?.link === link && !session.isCommitted) await this.#rollBack(session, request.reason);
+        if (session?.link === link && !session.isCommitted)
+          await this.#rollBack(session, request.reason);
         return;
       }
       case "attach":
@@ -174,12 +185,16 @@ export class WorkerDaemon {
     const { jobId, nodeId } = request;
     const { name, slots, version } = this.#options.info;
     const refuse = (text: string): void => {
-      const error = new PsgdError("COMMIT_REJECTED", `worker ${name}: ${text}`, { details: { worker: name, node: nodeId } });
+      const error = new PsgdError("COMMIT_REJECTED", `worker ${name}: ${text}`, {
+        details: { worker: name, node: nodeId },
+      });
       this.#options.log.info(`Job ${jobId} refused: ${error.message}`);
       this.#reply(link, { type: "refused", jobId, nodeId, error: toErrorRecord(error) });
     };
     if (request.protocol !== PROTOCOL) {
-      refuse(`expected protocol ${PROTOCOL} (version ${version}), got protocol ${request.protocol}; install the same version on both sides`);
+      refuse(
+        `expected protocol ${PROTOCOL} (version ${version}), got protocol ${request.protocol}; install the same version on both sides`,
+      );
       return;
     }
     if (this.#isStopping) {
@@ -189,7 +204,9 @@ export class WorkerDaemon {
     const busy = this.#sessions.size;
     if (busy >= slots) {
       const jobs = this.info().jobs.join(", ");
-      refuse(`expected a free slot, got ${busy} of ${slots} in use by job ${jobs}; wait, or run \`job-submit --cancel ${this.info().jobs[0] ?? ""}\``);
+      refuse(
+        `expected a free slot, got ${busy} of ${slots} in use by job ${jobs}; wait, or run \`job-submit --cancel ${this.info().jobs[0] ?? ""}\``,
+      );
       return;
     }
     if (this.#sessionOf(request) !== undefined) {
@@ -236,12 +253,21 @@ export class WorkerDaemon {
     }
     log.info(`Request data: (${name})${isHeld ? ", held already" : ""}`);
     const answer = session.expectPackage(name);
-    this.#reply(session.link, { type: "requirement", jobId: session.jobId, nodeId: session.nodeId, name, isHeld });
+    this.#reply(session.link, {
+      type: "requirement",
+      jobId: session.jobId,
+      nodeId: session.nodeId,
+      name,
+      isHeld,
+    });
     const content = await answer;
     log.info(`Ack package, type: (${name})`);
     if (isHeld) return;
     if (content === undefined || sha256(content) !== digest) {
-      throw new PsgdError("WIRE_MALFORMED", `${name}: expected bytes with SHA-256 ${digest}, got ${content === undefined ? "none" : sha256(content)}`);
+      throw new PsgdError(
+        "WIRE_MALFORMED",
+        `${name}: expected bytes with SHA-256 ${digest}, got ${content === undefined ? "none" : sha256(content)}`,
+      );
     }
     await store.write(key, content);
   }
@@ -260,7 +286,9 @@ export class WorkerDaemon {
   async #rollBack(session: Session, reason: string): Promise<void> {
     if (session.isOver) return;
     session.isOver = true;
-    this.#options.log.info(`Job ${session.jobId}, ${nodeName(session.nodeId)}: rolled back, ${reason}`);
+    this.#options.log.info(
+      `Job ${session.jobId}, ${nodeName(session.nodeId)}: rolled back, ${reason}`,
+    );
     session.handle?.kill();
     await this.#options.store.remove(nodeKey(session.jobId, session.nodeId));
     if (session.handle === undefined) this.#release(session);
@@ -281,7 +309,9 @@ export class WorkerDaemon {
       case "failed":
         session.outcome = event;
         // What is left of the node has nothing more to say; it must not hold its slot.
-        session.cancelKill ??= this.#options.clock.setTimer(STOP_GRACE_MS, () => session.handle?.kill());
+        session.cancelKill ??= this.#options.clock.setTimer(STOP_GRACE_MS, () =>
+          session.handle?.kill(),
+        );
     }
     this.#broadcast(jobId, { type: "event", jobId, nodeId, event });
   }
@@ -292,14 +322,26 @@ export class WorkerDaemon {
     try {
       if (session.isOver) return;
       if (session.outcome === undefined) {
-        const error = session.stopError ?? toErrorRecord(
-          new PsgdError("NODE_LOST", `${nodeName(nodeId)}: expected to run, got its end: ${reason}; worker ${this.#options.info.name}`, { details: { node: nodeId } }),
-        );
+        const error =
+          session.stopError ??
+          toErrorRecord(
+            new PsgdError(
+              "NODE_LOST",
+              `${nodeName(nodeId)}: expected to run, got its end: ${reason}; worker ${this.#options.info.name}`,
+              { details: { node: nodeId } },
+            ),
+          );
         session.outcome = { type: "failed", error };
         await this.#tellPeers(session, error);
       }
       if (!session.isCommitted) {
-        if (session.outcome.type === "failed") this.#reply(session.link, { type: "refused", jobId, nodeId, error: session.outcome.error });
+        if (session.outcome.type === "failed")
+          this.#reply(session.link, {
+            type: "refused",
+            jobId,
+            nodeId,
+            error: session.outcome.error,
+          });
         await this.#options.store.remove(nodeKey(jobId, nodeId));
         return;
       }
@@ -333,7 +375,9 @@ export class WorkerDaemon {
       return;
     }
     session.handle.send({ type: "stop", error });
-    session.cancelKill ??= this.#options.clock.setTimer(STOP_GRACE_MS, () => session.handle?.kill());
+    session.cancelKill ??= this.#options.clock.setTimer(STOP_GRACE_MS, () =>
+      session.handle?.kill(),
+    );
   }
 
   #release(session: Session): void {
@@ -352,7 +396,8 @@ export class WorkerDaemon {
   async #forget(link: Link): Promise<void> {
     for (const links of this.#attached.values()) links.delete(link);
     for (const session of this.#sessions.values()) {
-      if (session.link === link && !session.isCommitted) await this.#rollBack(session, "its submitter is gone");
+      if (session.link === link && !session.isCommitted)
+        await this.#rollBack(session, "its submitter is gone");
     }
   }
 
@@ -366,7 +411,8 @@ export class WorkerDaemon {
     this.#watch(link, jobId);
     for (const record of await this.#records()) {
       const { nodeId } = record;
-      if (record.jobId === jobId && record.finishedAt !== undefined) this.#reply(link, { type: "ended", jobId, nodeId, record });
+      if (record.jobId === jobId && record.finishedAt !== undefined)
+        this.#reply(link, { type: "ended", jobId, nodeId, record });
     }
   }
 
@@ -378,7 +424,10 @@ export class WorkerDaemon {
     if (!link.isClosed) link.send(reply);
   }
 
-  async #sendResults(link: Link, { jobId, nodeId }: { jobId: string; nodeId: NodeId }): Promise<void> {
+  async #sendResults(
+    link: Link,
+    { jobId, nodeId }: { jobId: string; nodeId: NodeId },
+  ): Promise<void> {
     const { store } = this.#options;
     const record = await this.#readRecord(recordKey(jobId, nodeId));
     if (record === undefined) return;
@@ -386,7 +435,8 @@ export class WorkerDaemon {
     const prefix = `${resultKey(jobId, nodeId)}/`;
     for (const { key } of await store.list(prefix)) {
       const content = await store.read(key);
-      if (content !== undefined) this.#reply(link, { type: "file", jobId, nodeId, path: key.slice(prefix.length), content });
+      if (content !== undefined)
+        this.#reply(link, { type: "file", jobId, nodeId, path: key.slice(prefix.length), content });
     }
     this.#reply(link, { type: "fetched", jobId, nodeId, record });
   }
@@ -394,11 +444,15 @@ export class WorkerDaemon {
   async #markRetrieved({ jobId, nodeId }: { jobId: string; nodeId: NodeId }): Promise<void> {
     const record = await this.#readRecord(recordKey(jobId, nodeId));
     if (record === undefined || record.finishedAt === undefined) return;
-    await this.#options.store.write(recordKey(jobId, nodeId), pack({ ...record, isRetrieved: true }));
+    await this.#options.store.write(
+      recordKey(jobId, nodeId),
+      pack({ ...record, isRetrieved: true }),
+    );
     const retrieved = (await this.#records())
       .filter((old) => old.isRetrieved)
       .sort((a, b) => (a.finishedAt ?? "").localeCompare(b.finishedAt ?? ""));
-    for (const old of retrieved.slice(0, -KEPT_RETRIEVED)) await this.#options.store.remove(nodeKey(old.jobId, old.nodeId));
+    for (const old of retrieved.slice(0, -KEPT_RETRIEVED))
+      await this.#options.store.remove(nodeKey(old.jobId, old.nodeId));
   }
 
   async #writeRecord(session: Session, state: NodeState): Promise<NodeRecord> {
@@ -437,9 +491,16 @@ export class WorkerDaemon {
         await this.#options.store.remove(nodeKey(jobId, nodeId));
         continue;
       }
-      const error = new PsgdError("NODE_LOST", `${nodeName(nodeId)}: its worker ${this.#options.info.name} ended while it ran`, { details: { node: nodeId } });
+      const error = new PsgdError(
+        "NODE_LOST",
+        `${nodeName(nodeId)}: its worker ${this.#options.info.name} ended while it ran`,
+        { details: { node: nodeId } },
+      );
       const finishedAt = this.#options.clock.wallTime().toISOString();
-      await this.#options.store.write(recordKey(jobId, nodeId), pack({ ...record, state: "failed", error: toErrorRecord(error), finishedAt }));
+      await this.#options.store.write(
+        recordKey(jobId, nodeId),
+        pack({ ...record, state: "failed", error: toErrorRecord(error), finishedAt }),
+      );
     }
   }
 
@@ -488,4 +549,3 @@ function stateOf(outcome: Extract<NodeEvent, { type: "finished" | "failed" }>): 
   if (outcome.type === "finished") return "done";
   return outcome.error.code === "JOB_CANCELLED" ? "cancelled" : "failed";
 }
-

@@ -14,7 +14,11 @@ export type WorkerRequest =
   /** Phase 2: get the packages, prepare the node. */
   | { readonly type: "preCommit"; readonly assignment: NodeAssignment }
   /** Answer to a requirement; without content where the worker holds the package already. */
-  | ({ readonly type: "package"; readonly name: PackageName; readonly content: Uint8Array | undefined } & OfNode)
+  | ({
+      readonly type: "package";
+      readonly name: PackageName;
+      readonly content: Uint8Array | undefined;
+    } & OfNode)
   /** Phase 3: start. */
   | ({ readonly type: "doCommit" } & OfNode)
   /** Phases 1 and 2 are called off: free the slot, keep nothing. */
@@ -32,7 +36,11 @@ export type WorkerReply =
   | ({ readonly type: "leased" } & OfNode)
   | ({ readonly type: "refused"; readonly error: ErrorRecord } & OfNode)
   /** `isHeld`: the worker has these bytes already. */
-  | ({ readonly type: "requirement"; readonly name: PackageName; readonly isHeld: boolean } & OfNode)
+  | ({
+      readonly type: "requirement";
+      readonly name: PackageName;
+      readonly isHeld: boolean;
+    } & OfNode)
   | ({ readonly type: "ready" } & OfNode)
   | ({ readonly type: "started" } & OfNode)
   | ({ readonly type: "event"; readonly event: NodeEvent } & OfNode)

@@ -1,4 +1,11 @@
-import { PsgdError, nodeName, toErrorRecord, type Codec, type CodecClass, type CodecContext } from "@psgd/core";
+import {
+  PsgdError,
+  nodeName,
+  toErrorRecord,
+  type Codec,
+  type CodecClass,
+  type CodecContext,
+} from "@psgd/core";
 import type { CodecSource } from "../job.js";
 
 export type LoadModule = (source: string) => Promise<Readonly<Record<string, unknown>>>;
@@ -7,12 +14,19 @@ export type LoadModule = (source: string) => Promise<Readonly<Record<string, unk
  * Loads a codec class from its bundle.
  * @throws {PsgdError} CODEC_LOAD_FAILED
  */
-export async function loadCodecClass(codec: CodecSource, loadModule: LoadModule): Promise<CodecClass> {
+export async function loadCodecClass(
+  codec: CodecSource,
+  loadModule: LoadModule,
+): Promise<CodecClass> {
   let loaded: Readonly<Record<string, unknown>>;
   try {
     loaded = await loadModule(codec.source);
   } catch (cause) {
-    throw new PsgdError("CODEC_LOAD_FAILED", `codec ${codec.className}: its module threw while loading: ${toErrorRecord(cause).message}`, { cause });
+    throw new PsgdError(
+      "CODEC_LOAD_FAILED",
+      `codec ${codec.className}: its module threw while loading: ${toErrorRecord(cause).message}`,
+      { cause },
+    );
   }
   const found = loaded[codec.className];
   if (isCodecClass(found)) return found;
@@ -28,7 +42,8 @@ export function isCodecClass(value: unknown): value is CodecClass {
   const prototype: unknown = value.prototype;
   if (typeof prototype !== "object" || prototype === null) return false;
   return ["updateBlocks", "receiveBlocks", "setResult", "takeResult"].every(
-    (method) => method in prototype && typeof (prototype as Record<string, unknown>)[method] === "function",
+    (method) =>
+      method in prototype && typeof (prototype as Record<string, unknown>)[method] === "function",
   );
 }
 

@@ -60,7 +60,9 @@ export class Mesh {
 
   private constructor(options: MeshOptions) {
     this.#options = options;
-    this.#nodeOfAddress = new Map(options.nodes.map((node) => [nodeAddress(options.jobId, node), node]));
+    this.#nodeOfAddress = new Map(
+      options.nodes.map((node) => [nodeAddress(options.jobId, node), node]),
+    );
   }
 
   /** Listens; peers may connect from now on. */
@@ -83,7 +85,8 @@ export class Mesh {
     const { nodes, nodeId, jobId } = this.#options;
     for (const peer of nodes) {
       if (peer === nodeId) continue;
-      const link = this.#links.get(peer) ?? this.#adopt(this.#endpoint!.connect(nodeAddress(jobId, peer)));
+      const link =
+        this.#links.get(peer) ?? this.#adopt(this.#endpoint!.connect(nodeAddress(jobId, peer)));
       link?.send({ type: "hello", from: nodeId } satisfies PeerMessage);
     }
     await this.#until(() => this.#peers().every((peer) => this.#greeted.has(peer)));
@@ -117,7 +120,9 @@ export class Mesh {
 
   /** Waits until all of `nodes` have taken their last step. */
   async allDone(nodes: readonly NodeId[]): Promise<void> {
-    await this.#until(() => nodes.every((node) => node === this.#options.nodeId || this.#done.has(node)));
+    await this.#until(() =>
+      nodes.every((node) => node === this.#options.nodeId || this.#done.has(node)),
+    );
   }
 
   /** Tells the peers that the job cannot go on, and why. */
@@ -155,10 +160,14 @@ export class Mesh {
     link.onLost((cause) => {
       if (this.#done.has(peer)) return;
       this.#fail(
-        new PsgdError("NODE_LOST", `${nodeName(peer)}: expected a sign of life, got none for ${PEER_DEAD_AFTER_MS} ms; seen by ${nodeName(this.#options.nodeId)}`, {
-          details: { node: peer },
-          cause,
-        }),
+        new PsgdError(
+          "NODE_LOST",
+          `${nodeName(peer)}: expected a sign of life, got none for ${PEER_DEAD_AFTER_MS} ms; seen by ${nodeName(this.#options.nodeId)}`,
+          {
+            details: { node: peer },
+            cause,
+          },
+        ),
       );
     });
     return link;

@@ -1,6 +1,5 @@
-import type { Clock, Engine, Logger, NodeId, Store, Transport } from "@psgd/core";
-import type { ErrorRecord } from "@psgd/core";
-import type { NodeProgress, NodeSummary } from "../job.js";
+import type { Clock, Engine, ErrorRecord, Logger, NodeId, Store, Transport } from "@psgd/core";
+import type { NodeProgress, NodeSummary, WeightsAndLayersPackage } from "../job.js";
 
 /** The world of one node: everything it reaches outside itself. */
 export interface NodeWorld {
@@ -11,7 +10,14 @@ export interface NodeWorld {
   readonly engine: (name: string) => Engine;
   /** Loads an ES module from its source. */
   readonly loadModule: (source: string) => Promise<Readonly<Record<string, unknown>>>;
+  /** The files of a trained model, by name. */
+  readonly modelFiles: (
+    model: WeightsAndLayersPackage,
+    weights: Float32Array,
+  ) => Readonly<Record<string, Uint8Array>>;
+  /** A logger that writes formatted lines. */
   readonly logger: (write: (line: string) => void, nodeId: NodeId) => Logger;
+  /** Differs each time a node is started, so that its peers notice a new one. */
   readonly incarnationSeed: string;
 }
 
@@ -24,7 +30,8 @@ export type NodeEvent =
   | { readonly type: "failed"; readonly error: ErrorRecord };
 
 /** What a worker says to its node. */
-export type NodeCommand = { readonly type: "start" } | { readonly type: "stop"; readonly error: ErrorRecord };
+export type NodeCommand =
+  { readonly type: "start" } | { readonly type: "stop"; readonly error: ErrorRecord };
 
 /** The node's end of the line to its worker. */
 export interface NodeControl {

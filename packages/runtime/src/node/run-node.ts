@@ -13,7 +13,13 @@ import {
   type NodeId,
   type TensorLayout,
 } from "@psgd/core";
-import { BlockExchange, CodecActor, SYNC_POLICIES, asynchronousSgd, type ExchangeCodec } from "@psgd/sgd";
+import {
+  BlockExchange,
+  CodecActor,
+  SYNC_POLICIES,
+  asynchronousSgd,
+  type ExchangeCodec,
+} from "@psgd/sgd";
 import {
   nodeToken,
   nodesOf,
@@ -40,7 +46,11 @@ const LAST_WORDS_MS = 1_000;
  * Runs one node of a job from its packages to its last event: `ready`, then `finished` or `failed`. Never rejects.
  * Whatever ends it, the codec is disposed and the links are closed.
  */
-export async function runNode(assignment: NodeAssignment, world: NodeWorld, control: NodeControl): Promise<void> {
+export async function runNode(
+  assignment: NodeAssignment,
+  world: NodeWorld,
+  control: NodeControl,
+): Promise<void> {
   const { jobId, nodeId, spec } = assignment;
   const directory = resultKey(jobId, nodeId);
   const log = await openLog(assignment, world, control);
@@ -48,25 +58,53 @@ export async function runNode(assignment: NodeAssignment, world: NodeWorld, cont
   let mesh: Mesh | undefined;
   try {
     const failure = new Failure(control.signal);
-    const load = <T extends object>(name: PackageName): Promise<T> => loadPackage<T>(world, assignment, name);
+    const load = <T extends object>(name: PackageName): Promise<T> =>
+      loadPackage<T>(world, assignment, name);
     const settings = settingsOf(await load<GlobalSettingPackage>("global_setting_package"));
     const codecs = await load<CodecAndSgdPackage>("codec_and_sgd_package");
     const model = await load<WeightsAndLayersPackage>("weights_and_layers_package");
     const isServer = nodeId === PARAMETER_SERVER;
-    const codecClass = await loadCodecClass(isServer ? codecs.serverCodec! : codecs.codec, world.loadModule);
+    const codecClass = await loadCodecClass(
+      isServer ? codecs.serverCodec! : codecs.codec,
+      world.loadModule,
+    );
 
     const trace = new Trace(world.store, directory, resultTitle(spec, nodeId));
-    const loop = isServer ? undefined : await TrainingLoop.prepare({ assignment, world, settings, codecs, model, trace, log, emit: control.emit });
+    const loop = isServer
+      ? undefined
+      : await TrainingLoop.prepare({
+          assignment,
+          world,
+          settings,
+          codecs,
+          model,
+          trace,
+          log,
+          emit: control.emit,
+        });
     if (loop !== undefined) disposals.push(() => loop.dispose());
     const weights = loop?.weights ?? model.initialWeights;
-    const exchangeCodecs = buildCodecs({ codecClass, codecs, settings, layout: model.layout, nodeId, log, world, jobSeed: spec.seed, weights, learningRate: () => loop?.learningRate ?? codecs.learningRate });
+    const exchangeCodecs = buildCodecs({
+      codecClass,
+      codecs,
+      settings,
+      layout: model.layout,
+      nodeId,
+      log,
+      world,
+      jobSeed: spec.seed,
+      weights,
+      learningRate: () => loop?.learningRate ?? codecs.learningRate,
+    });
     disposals.push(() => exchangeCodecs.forEach(({ actor }) => actor.dispose()));
 
     const exchange = new BlockExchange({
       nodeId,
       layout: model.layout,
       codecs: exchangeCodecs,
-      policy: isServer ? asynchronousSgd() : SYNC_POLICIES[codecs.sync]({ redundancy: settings.redundancy }),
+      policy: isServer
+        ? asynchronousSgd()
+        : SYNC_POLICIES[codecs.sync]({ redundancy: settings.redundancy }),
       clock: world.clock,
       syncTimeoutMs: codecs.syncTimeoutMs,
       isConnected: () => world.transport.status === "connected",
@@ -93,8 +131,11 @@ export async function runNode(assignment: NodeAssignment, world: NodeWorld, cont
     await failure.race(openMesh.connect());
     log.info("Execution process started.");
     const startedAt = world.clock.now();
-    const trained = loop === undefined ? undefined : await failure.race(loop.run(exchange, openMesh));
-    await failure.race(loop === undefined ? openMesh.allDone(settings.nodes) : openMesh.finish(settings.nodes));
+    const trained =
+      loop === undefined ? undefined : await failure.race(loop.run(exchange, openMesh));
+    await failure.race(
+      loop === undefined ? openMesh.allDone(settings.nodes) : openMesh.finish(settings.nodes),
+    );
     if (isServer) await openMesh.finish([]);
     const summary: NodeSummary = {
       steps: trained?.steps ?? 0,
@@ -156,9 +197,14 @@ class Failure {
   }
 }
 
-async function loadPackage<T extends object>(world: NodeWorld, assignment: NodeAssignment, name: PackageName): Promise<T> {
+async function loadPackage<T extends object>(
+  world: NodeWorld,
+  assignment: NodeAssignment,
+  name: PackageName,
+): Promise<T> {
   const bytes = await world.store.read(packageKey(assignment.packages[name]));
-  if (bytes === undefined) throw new PsgdError("STORE_FAILED", `${name}: expected it in the worker's cache, got nothing`);
+  if (bytes === undefined)
+    throw new PsgdError("STORE_FAILED", `${name}: expected it in the worker's cache, got nothing`);
   return unpackPackage<T>(name, bytes);
 }
 
@@ -186,7 +232,8 @@ function buildCodecs(options: {
   const { codecClass, codecs, settings, layout, nodeId, log, world, weights } = options;
   const tensors = codecs.perTensor ? layout.tensors : [undefined];
   return tensors.map((tensor, variableId) => {
-    const view = tensor === undefined ? weights : weights.subarray(tensor.offset, tensor.offset + tensor.size);
+    const view =
+      tensor === undefined ? weights : weights.subarray(tensor.offset, tensor.offset + tensor.size);
     const report = (message: string): string => `Codec: ${codecClass.name}, Report: ${message}.`;
     const codec = constructCodec(codecClass, {
       nodeId,
@@ -217,7 +264,11 @@ interface NodeLog extends Logger {
 }
 
 /** The node's log: to its worker's console at once, and to its file. */
-async function openLog(assignment: NodeAssignment, world: NodeWorld, control: NodeControl): Promise<NodeLog> {
+async function openLog(
+  assignment: NodeAssignment,
+  world: NodeWorld,
+  control: NodeControl,
+): Promise<NodeLog> {
   const { jobId, nodeId } = assignment;
   const time = world.clock.wallTime().toTimeString().slice(0, 8).replaceAll(":", "-");
   const key = `${resultKey(jobId, nodeId)}/Training log @ ${nodeToken(nodeId)}_${time}.log`;
@@ -231,7 +282,12 @@ async function openLog(assignment: NodeAssignment, world: NodeWorld, control: No
   const log = world.logger(write, nodeId);
   log.info(`Job submission received. Node assigned node_id(${nodeId})`);
   await tail;
-  return { info: (m) => log.info(m), warn: (m) => log.warn(m), error: (m) => log.error(m), flush: () => tail };
+  return {
+    info: (m) => log.info(m),
+    warn: (m) => log.warn(m),
+    error: (m) => log.error(m),
+    flush: () => tail,
+  };
 }
 
 async function closeWithin(mesh: Mesh, world: NodeWorld, ms: number): Promise<void> {
@@ -243,4 +299,3 @@ async function closeWithin(mesh: Mesh, world: NodeWorld, ms: number): Promise<vo
     });
   });
 }
-

@@ -26,7 +26,17 @@ export interface EvaluationRow {
   readonly accuracy: number | undefined;
 }
 
-const TRAINING_COLUMNS = ["Time", "Epochs", "Batches", "in", "Total", "Loss", "accuracy", "BytesSent", "BytesReceived"];
+const TRAINING_COLUMNS = [
+  "Time",
+  "Epochs",
+  "Batches",
+  "in",
+  "Total",
+  "Loss",
+  "accuracy",
+  "BytesSent",
+  "BytesReceived",
+];
 const EVALUATION_COLUMNS = ["Time", "Epochs", "Total", "Loss", "accuracy"];
 
 /** Collects the rows of one node and appends them to its two CSV files, so that a node that dies leaves its trace. */
@@ -45,12 +55,38 @@ export class Trace {
   }
 
   step(row: TrainingRow): void {
-    const { timeSec, epoch, batch, batchesPerEpoch, total, loss, accuracy, bytesSent, bytesReceived } = row;
-    this.#training.push([timeSec.toFixed(4), epoch, batch, batchesPerEpoch, total, loss, accuracy ?? "", bytesSent, bytesReceived]);
+    const {
+      timeSec,
+      epoch,
+      batch,
+      batchesPerEpoch,
+      total,
+      loss,
+      accuracy,
+      bytesSent,
+      bytesReceived,
+    } = row;
+    this.#training.push([
+      timeSec.toFixed(4),
+      epoch,
+      batch,
+      batchesPerEpoch,
+      total,
+      loss,
+      accuracy ?? "",
+      bytesSent,
+      bytesReceived,
+    ]);
   }
 
   evaluation(row: EvaluationRow): void {
-    this.#evaluation.push([row.timeSec.toFixed(4), row.epoch, row.total, row.loss, row.accuracy ?? ""]);
+    this.#evaluation.push([
+      row.timeSec.toFixed(4),
+      row.epoch,
+      row.total,
+      row.loss,
+      row.accuracy ?? "",
+    ]);
   }
 
   /** Writes what was collected since the last time. */
