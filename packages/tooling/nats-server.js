@@ -7,8 +7,7 @@
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { constants, realpathSync } from "node:fs";
-import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -65,17 +64,20 @@ export async function natsServerPath({ log = () => {} } = {}) {
     [`the vendor's release ${RELEASE}`, fetchFromVendor],
   ]) {
     log(`nats-server: fetching ${source}`);
-    const workFolder = await mkdtemp(join(tmpdir(), "nats-server-"));
+    let workFolder;
     try {
+      await mkdir(CACHE, { recursive: true });
+      workFolder = await mkdtemp(join(CACHE, "fetch-"));
       const binary = await fetchInto(workFolder);
       const fault = await whyNot(binary);
       if (fault !== undefined) throw new Error(`its binary does not run: ${fault}`);
-      await moveIntoCache(binary);
+      // In one file system: another process sees no binary or a whole one.
+      await rename(binary, CACHED);
       return CACHED;
     } catch (error) {
       tried.push(`${source}: ${reasonOf(error)}`);
     } finally {
-      await rm(workFolder, { recursive: true, force: true });
+      if (workFolder !== undefined) await rm(workFolder, { recursive: true, force: true });
     }
   }
   throw new Error(`nats-server: found none; tried: ${tried.join("; ")}; ${REMEDY}`);
@@ -92,20 +94,19 @@ async function whyNot(path) {
   }
 }
 
-/** Downloads and unpacks the package; all of apt's own state lies in the work folder where the system's is missing. */
+/** Downloads the distribution's package and unpacks it; apt checks its signature. */
 async function fetchFromApt(workFolder) {
   if (process.platform !== "linux") throw new Error("there is no apt here");
   const packages = join(workFolder, "packages");
   const unpacked = join(workFolder, "unpacked");
   await mkdir(packages);
-  // `apt-get download` as root drops to the user `_apt`, who must be able to write there.
-  await chmod(workFolder, 0o755);
-  await chmod(packages, 0o777);
-  const download = (options) =>
-    run("apt-get", [...options, "download", "nats-server"], {
+  // As root, apt would drop to a user of its own, who may not enter this folder.
+  const apt = (args) =>
+    run("apt-get", ["-o", "APT::Sandbox::User=root", ...args], {
       cwd: packages,
       timeout: FETCH_TIMEOUT_MS,
     });
+  const download = (options) => apt([...options, "download", "nats-server"]);
   try {
     await download([]);
   } catch (error) {
@@ -113,7 +114,7 @@ async function fetchFromApt(workFolder) {
     // A bare machine has no package lists, and only root may fetch the system's.
     const ownState = await aptStateIn(join(workFolder, "apt"));
     try {
-      await run("apt-get", [...ownState, "update"], { timeout: FETCH_TIMEOUT_MS });
+      await apt([...ownState, "update"]);
       await download(ownState);
     } catch (again) {
       throw new Error(
@@ -141,8 +142,6 @@ async function aptStateIn(folder) {
     "Dir::State::status=/var/lib/dpkg/status",
     `Dir::Cache=${join(folder, "cache")}`,
     "Debug::NoLocking=1",
-    // Everything here belongs to whoever runs this, so there is nobody to drop to.
-    "APT::Sandbox::User=",
   ].flatMap((option) => ["-o", option]);
 }
 
@@ -161,20 +160,6 @@ async function fetchFromVendor(workFolder) {
   await writeFile(file, archive);
   await run("tar", ["-xzf", file, "-C", workFolder]);
   return join(workFolder, name, "nats-server");
-}
-
-/** Readers see no binary or a whole one: it is copied beside its place and renamed. */
-async function moveIntoCache(binary) {
-  await mkdir(CACHE, { recursive: true });
-  const beside = await mkdtemp(join(CACHE, "new-"));
-  try {
-    const copy = join(beside, "nats-server");
-    await run("cp", [binary, copy]);
-    await chmod(copy, 0o755);
-    await rename(copy, CACHED);
-  } finally {
-    await rm(beside, { recursive: true, force: true });
-  }
 }
 
 function reasonOf(error) {
