@@ -24,7 +24,7 @@ export function pack(value: unknown): Uint8Array {
 }
 
 /** Bytes of any content, at an 8-byte boundary; whoever asks must write all of them. */
-export function uninitialized(byteLength: number): Uint8Array {
+export function uninitialized(byteLength: number): Uint8Array<ArrayBuffer> {
   const { buffer } = Buffer.allocUnsafeSlow(byteLength);
   return new Uint8Array(buffer, 0, byteLength);
 }
