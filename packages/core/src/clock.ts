@@ -6,6 +6,8 @@ export interface Clock {
   wallTime(): Date;
   /** Calls back once after `ms` milliseconds. @returns cancels it; harmless afterwards */
   setTimer(ms: number, callback: () => void): () => void;
+  /** Resolves once everything that waits for the event loop (frames, timers that are due) has had its turn. */
+  nextTurn(): Promise<void>;
 }
 
 /** Resolves after `ms` milliseconds; rejects with the signal's reason if that fires first. */
