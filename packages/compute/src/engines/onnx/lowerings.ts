@@ -136,8 +136,16 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   LogicalOr: binary("Or"),
   NotEqual: ({ graph, inputs: [a, b], outputs: [output] }) =>
     graph.node("Not", [elementwise(graph, "Equal", a!, b!, output!)], output!),
-  Select: ({ graph, inputs: [condition, then, otherwise], outputs: [output] }) =>
-    graph.node("Where", [condition!, scalarOf(graph, then!), scalarOf(graph, otherwise!)], output!),
+  Select: ({ graph, inputs: [condition, then, otherwise], outputs: [output] }) => {
+    // onnxruntime's Where has no bool.
+    const type = output!.dtype === "bool" ? "int32" : output!.dtype;
+    const [first, second] = [then!, otherwise!].map((x) => scalarOf(graph, graph.cast(x, type)));
+    const chosen = { shape: output!.shape, dtype: type };
+    return graph.cast(
+      graph.node("Where", [condition!, first!, second!], chosen),
+      output!.dtype,
+    );
+  },
 
   All: onBooleans("ReduceMin"),
   Any: onBooleans("ReduceMax"),
