@@ -1,5 +1,11 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { layoutOf, type Plan, type PlanArray, type PlanAttribute, type PlanValue } from "@psgd/core";
+import {
+  layoutOf,
+  type Plan,
+  type PlanArray,
+  type PlanAttribute,
+  type PlanValue,
+} from "@psgd/core";
 import { elementCount, KernelCall } from "../kernels/kernel-call.js";
 import { KERNELS, kernelSignature, type KernelName } from "../kernels/kernels.js";
 import { loadTensorFlow } from "../tensorflow.js";
@@ -31,7 +37,9 @@ const bool = (shape: readonly number[], data: readonly number[]): Case["inputs"]
 });
 /** Values of both signs without ties, in about -2 … 2. */
 function wave(count: number, phase = 0): number[] {
-  return Array.from({ length: count }, (_, i) => Math.fround(2 * Math.sin(1.7 * i + phase) + 0.013 * i));
+  return Array.from({ length: count }, (_, i) =>
+    Math.fround(2 * Math.sin(1.7 * i + phase) + 0.013 * i),
+  );
 }
 
 const signs = float([2, 4], [-3.5, -1, -0.25, 0, 0.25, 0.5, 1, 3.5]);
@@ -74,9 +82,18 @@ const products: Case[] = [
   { inputs: [float([4, 3]), float([4, 2])], attributes: { transposeA: true, transposeB: false } },
   { inputs: [matrix, float([2, 4])], attributes: { transposeA: false, transposeB: true } },
   { inputs: [float([4, 3]), float([2, 4])], attributes: { transposeA: true, transposeB: true } },
-  { inputs: [float([1, 3, 4]), float([1, 4, 2])], attributes: { transposeA: false, transposeB: false } },
-  { inputs: [float([2, 3, 4]), float([2, 4, 2])], attributes: { transposeA: false, transposeB: false } },
-  { inputs: [float([2, 4, 3]), float([1, 2, 4])], attributes: { transposeA: true, transposeB: true } },
+  {
+    inputs: [float([1, 3, 4]), float([1, 4, 2])],
+    attributes: { transposeA: false, transposeB: false },
+  },
+  {
+    inputs: [float([2, 3, 4]), float([2, 4, 2])],
+    attributes: { transposeA: false, transposeB: false },
+  },
+  {
+    inputs: [float([2, 4, 3]), float([1, 2, 4])],
+    attributes: { transposeA: true, transposeB: true },
+  },
 ];
 const activations = ["linear", "relu", "relu6", "elu", "sigmoid", "leakyrelu"];
 
@@ -147,7 +164,10 @@ const CASES: Readonly<Record<KernelName, readonly Case[]>> = {
   Sub: [...broadcastPairs, { inputs: [counts, int([3], [1, 2, 3])] }],
   EluGrad: [{ inputs: [float([2, 4]), float([2, 4], [-0.9, -0.5, -0.1, 0, 0.1, 1, 2, -0.2])] }],
   Prelu: [{ inputs: [matrix, float([4], [0.1, 0.2, -0.3, 0])] }],
-  AddN: [{ inputs: [matrix, float([3, 4], wave(12, 1)), float([3, 4], wave(12, 2))] }, { inputs: [counts] }],
+  AddN: [
+    { inputs: [matrix, float([3, 4], wave(12, 1)), float([3, 4], wave(12, 2))] },
+    { inputs: [counts] },
+  ],
 
   Equal: [...comparisons, ...logic],
   Greater: comparisons,
@@ -298,9 +318,14 @@ const engine = onnxEngine();
 afterAll(() => tensorflow.disposeVariables());
 
 /** What TensorFlow.js makes of a case. */
-function reference(kernel: KernelName, { inputs, attributes = {} }: Case): (PlanValue & { data: PlanArray })[] {
+function reference(
+  kernel: KernelName,
+  { inputs, attributes = {} }: Case,
+): (PlanValue & { data: PlanArray })[] {
   return tensorflow.tidy(() => {
-    const tensors = inputs.map(({ data, shape, dtype }) => tensorflow.tensor([...data], [...shape], dtype));
+    const tensors = inputs.map(({ data, shape, dtype }) =>
+      tensorflow.tensor([...data], [...shape], dtype),
+    );
     const names = kernelSignature(kernel)!.inputs;
     const given =
       names === "list"
