@@ -73,7 +73,7 @@ export interface AttachOptions {
 
 /** Shows a job until it ends, brings its results home, and says how it ended. @returns the exit code */
 export async function attach(options: AttachOptions): Promise<number> {
-  const { jobId, client, addresses, output, canDetach } = options;
+  const { jobId, client, addresses, output } = options;
   const follower = followJob({
     jobId,
     client,

@@ -18,7 +18,7 @@ export interface LocalCluster extends Cluster {
 export async function startLocalCluster(slots: number): Promise<LocalCluster> {
   const workDirectory = await mkdtemp(join(tmpdir(), "psgd-local-"));
   const network = new MemoryNetwork();
-  const directory = network.directory();
+  const directory = network.directory(systemClock);
   const config: NodeThreadConfig = { workDirectory };
   const daemon = await WorkerDaemon.start({
     info: {

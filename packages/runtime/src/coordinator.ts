@@ -336,7 +336,7 @@ class PhaseGate {
   }
 
   get passed(): readonly NodeId[] {
-    return this.#passed;
+    return [...this.#passed].sort((a, b) => a - b);
   }
 
   pass(nodeId: NodeId): void {
@@ -371,7 +371,7 @@ function lost(nodeId: NodeId, placement: Placement, cause: PsgdError): PsgdError
   const worker = placement.get(nodeId)!.name;
   return new PsgdError(
     "NODE_LOST",
-    `${nodeName(nodeId)}: worker ${worker} gives no sign of life while the job is being set up; look at its log, or submit again without it`,
+    `${nodeName(nodeId)}: worker ${worker} gives no sign of life while the job is being set up; look at its log, or submit again without it; ${cause.message}`,
     {
       details: { node: nodeId },
       cause,

@@ -49,12 +49,10 @@ export function withSubmitOptions(parser: Argv): Argv {
     )
     .option("local", {
       type: "boolean",
-      default: false,
       describe: "run the whole job in this process, nodes as threads; needs no server",
     })
     .option("detach", {
       type: "boolean",
-      default: false,
       describe: "leave when the job has started",
     })
     .option("retrieve", {

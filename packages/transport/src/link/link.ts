@@ -51,7 +51,7 @@ export class LinkEndpoint {
   private constructor(options: LinkEndpointOptions) {
     this.#options = options;
     this.#incarnation =
-      (BigInt(options.random.uint32()) << 32n) | BigInt(options.random.uint32() | 1);
+      (BigInt(options.random.uint32()) << 32n) | BigInt((options.random.uint32() | 1) >>> 0);
   }
 
   /** Listens; peers may connect when this resolves. */
