@@ -362,7 +362,7 @@ describe("validatePlan", () => {
         try {
           validatePlan(mutate(plan(), path, value));
         } catch (error) {
-          const what = `${path.join(".")} = ${String(JSON.stringify(value))}: ${String(error)}`;
+          const what = `${path.join(".")} = ${JSON.stringify(value)}: ${String(error)}`;
           expect(isPsgdError(error, "PLAN_INVALID"), what).toBe(true);
         }
       }

@@ -50,14 +50,15 @@ export function validatePlan(plan: unknown): Plan {
   const isDefined = new Uint8Array(candidate.values.length);
   const define = (id: unknown, what: string): PlanValue => {
     const value = valueOf(candidate, id, what);
-    if (isDefined[id as number] === 1) refuse(`expected one definition of value ${id}`, what);
+    if (isDefined[id as number] === 1)
+      refuse(`expected one definition of value ${String(id)}`, what);
     isDefined[id as number] = 1;
     return value;
   };
   const use = (id: unknown, what: string): PlanValue => {
     const value = valueOf(candidate, id, what);
     if (isDefined[id as number] !== 1) {
-      refuse(`expected value ${id} to be computed before its use, got none`, what);
+      refuse(`expected value ${String(id)} to be computed before its use, got none`, what);
     }
     return value;
   };
