@@ -148,6 +148,14 @@ describe("trace", () => {
     expect([...tensorflow.scalar(2).square().dataSync()]).toEqual([4]);
   });
 
+  it("refuses an asynchronous step", () => {
+    const step = (async () => ({ outputs: {}, gradients: [] })) as never;
+    expect(() => traceOf((x) => x, { step })).toThrow(
+      /^PLAN_INVALID: trace: expected a synchronous/,
+    );
+    expect(tensorflow.getBackend()).toBe("cpu");
+  });
+
   it("refuses a trace within a trace", () => {
     expect(() =>
       traceOf((x) => {
