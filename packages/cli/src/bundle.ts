@@ -32,9 +32,16 @@ export async function bundleModule(path: string, failure: ErrorCode): Promise<st
   } catch (cause) {
     const errors = (cause as Partial<BuildFailure>).errors ?? [];
     const faults = errors.map(({ text, location }) =>
-      location === null ? text : `${location.file}:${location.line}:${location.column + 1}: ${text}`,
+      location === null
+        ? text
+        : `${location.file}:${location.line}:${location.column + 1}: ${text}`,
     );
-    const text = faults.length > 0 ? faults.join("; ") : cause instanceof Error ? cause.message : String(cause);
+    const text =
+      faults.length > 0
+        ? faults.join("; ")
+        : cause instanceof Error
+          ? cause.message
+          : String(cause);
     throw new PsgdError(failure, `${path}: expected code that compiles, got: ${text}`, { cause });
   }
 }
@@ -44,7 +51,10 @@ const ownPackages: Plugin = {
   name: "own-packages",
   setup(context) {
     context.onResolve({ filter: /^@psgd\/core$/ }, ({ path }) => ({ path: require.resolve(path) }));
-    context.onResolve({ filter: /^@tensorflow\/tfjs(-core|-layers)?$/ }, ({ path }) => ({ path, namespace: "tensorflow" }));
+    context.onResolve({ filter: /^@tensorflow\/tfjs(-core|-layers)?$/ }, ({ path }) => ({
+      path,
+      namespace: "tensorflow",
+    }));
     context.onLoad({ filter: /.*/, namespace: "tensorflow" }, () => ({
       contents: `module.exports = globalThis[Symbol.for(${JSON.stringify(TENSORFLOW_GLOBAL)})];`,
       loader: "js",

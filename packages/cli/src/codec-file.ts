@@ -29,7 +29,9 @@ export async function loadCodecFile(
   const { path, className } = await find(spec);
   const source = await bundleModule(path, "CODEC_LOAD_FAILED");
   const exported = await load(path, source, loadModule);
-  const codecs = Object.entries(exported).filter((entry): entry is [string, CodecClass] => isCodecClass(entry[1]));
+  const codecs = Object.entries(exported).filter((entry): entry is [string, CodecClass] =>
+    isCodecClass(entry[1]),
+  );
   const [exportName, codecClass] = choose(spec, path, className, codecs);
   const file = basename(path, extname(path));
   return { name: `${file}.${exportName}`, codecClass, source: { className: exportName, source } };
@@ -48,12 +50,16 @@ export function serverOf(codec: LoadedCodec, exported: CodecClass): LoadedCodec 
 async function find(spec: string): Promise<{ path: string; className: string | undefined }> {
   const candidates: { path: string; className: string | undefined }[] = [];
   const dot = spec.lastIndexOf(".");
-  const splits: { file: string; className: string | undefined }[] = [{ file: spec, className: undefined }];
-  if (dot > 0 && !spec.slice(dot).includes("/")) splits.push({ file: spec.slice(0, dot), className: spec.slice(dot + 1) });
+  const splits: { file: string; className: string | undefined }[] = [
+    { file: spec, className: undefined },
+  ];
+  if (dot > 0 && !spec.slice(dot).includes("/"))
+    splits.push({ file: spec.slice(0, dot), className: spec.slice(dot + 1) });
   for (const { file, className } of splits) {
     for (const directory of searched(file)) {
       const endings = ENDINGS.includes(extname(file)) ? ["", ...ENDINGS] : ENDINGS;
-      for (const ending of endings) candidates.push({ path: join(directory, `${file}${ending}`), className });
+      for (const ending of endings)
+        candidates.push({ path: join(directory, `${file}${ending}`), className });
     }
   }
   for (const candidate of candidates) {
@@ -88,19 +94,32 @@ async function load(
     return await loadModule(source);
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
-    throw new PsgdError("CODEC_LOAD_FAILED", `${path}: its code threw while it was loaded: ${message}`, { cause });
+    throw new PsgdError(
+      "CODEC_LOAD_FAILED",
+      `${path}: its code threw while it was loaded: ${message}`,
+      { cause },
+    );
   }
 }
 
-function choose(spec: string, path: string, className: string | undefined, codecs: readonly [string, CodecClass][]): [string, CodecClass] {
+function choose(
+  spec: string,
+  path: string,
+  className: string | undefined,
+  codecs: readonly [string, CodecClass][],
+): [string, CodecClass] {
   const names = codecs.map(([name]) => name);
   const wanted = className?.toLowerCase();
   const exact = codecs.find(([name]) => name === className);
   if (exact !== undefined) return exact;
-  const matching = wanted === undefined ? codecs : codecs.filter(([name]) => name.toLowerCase() === wanted);
+  const matching =
+    wanted === undefined ? codecs : codecs.filter(([name]) => name.toLowerCase() === wanted);
   const [only] = matching;
   if (only !== undefined && matching.length === 1) return only;
-  const rule = className === undefined ? "one exported class that extends Codec" : `an exported class ${className} that extends Codec`;
+  const rule =
+    className === undefined
+      ? "one exported class that extends Codec"
+      : `an exported class ${className} that extends Codec`;
   throw new PsgdError(
     "CODEC_LOAD_FAILED",
     `codec ${spec}: expected ${rule}, got ${names.length === 0 ? "none" : names.join(", ")}; ${path}`,

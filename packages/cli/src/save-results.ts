@@ -35,26 +35,51 @@ export async function saveResults(options: {
     for (const [path, content] of contents) {
       const isModel = path.startsWith("model/");
       if (isModel && modelHome === undefined) continue;
-      const key = isModel ? `${modelHome!}/${path.slice("model/".length)}` : path.endsWith(".log") ? `tmp_log/${path}` : path;
+      const key = isModel
+        ? `${modelHome!}/${path.slice("model/".length)}`
+        : path.endsWith(".log")
+          ? `tmp_log/${path}`
+          : path;
       const saved = await saveOnce(store, key, content, jobId);
       files.push(saved);
       if (isModel) model ??= modelHome;
-      else log.info(`Restoring data (${saved.startsWith("tmp_log/") ? "./" : ""}${saved}) from ${record.nodeId}.`);
+      else
+        log.info(
+          `Restoring data (${saved.startsWith("tmp_log/") ? "./" : ""}${saved}) from ${record.nodeId}.`,
+        );
     }
   }
-  const manifest = await saveOnce(store, `${directory}/manifest.json`, encoder.encode(`${JSON.stringify(manifestOf(options, files), null, 2)}\n`), jobId);
+  const manifest = await saveOnce(
+    store,
+    `${directory}/manifest.json`,
+    encoder.encode(`${JSON.stringify(manifestOf(options, files), null, 2)}\n`),
+    jobId,
+  );
   return { files, manifest, model };
 }
 
 /** Nodes that ended on the same weights share one model; another model says whose it is. */
-function modelDirectory(directory: string, nodeId: number, hash: string | undefined, models: Map<string, string>): string | undefined {
+function modelDirectory(
+  directory: string,
+  nodeId: number,
+  hash: string | undefined,
+  models: Map<string, string>,
+): string | undefined {
   if (hash === undefined || models.has(hash)) return undefined;
-  const home = models.size === 0 ? `${directory}/model` : `${directory}/model-${nodeName(nodeId).replace(" ", "-")}`;
+  const home =
+    models.size === 0
+      ? `${directory}/model`
+      : `${directory}/model-${nodeName(nodeId).replace(" ", "-")}`;
   models.set(hash, home);
   return home;
 }
 
-async function saveOnce(store: Store, key: string, content: Uint8Array, jobId: string): Promise<string> {
+async function saveOnce(
+  store: Store,
+  key: string,
+  content: Uint8Array,
+  jobId: string,
+): Promise<string> {
   const dot = key.lastIndexOf(".");
   const names = [key, `${key.slice(0, dot)}.${jobId}${key.slice(dot)}`];
   for (let copy = 2; ; copy++) {
@@ -77,7 +102,10 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
-function manifestOf({ jobId, results, version }: { jobId: string; results: readonly NodeResults[]; version: string }, files: readonly string[]): unknown {
+function manifestOf(
+  { jobId, results, version }: { jobId: string; results: readonly NodeResults[]; version: string },
+  files: readonly string[],
+): unknown {
   const [first] = results;
   return {
     jobId,
@@ -90,7 +118,10 @@ function manifestOf({ jobId, results, version }: { jobId: string; results: reado
       state: record.state,
       finishedAt: record.finishedAt,
       summary: record.summary,
-      error: record.error === undefined ? undefined : { code: record.error.code, message: record.error.message },
+      error:
+        record.error === undefined
+          ? undefined
+          : { code: record.error.code, message: record.error.message },
     })),
     files,
   };

@@ -12,3 +12,5 @@ export { MODELS, type ModelName } from "./models/registry.js";
 export { buildModel } from "./models/build-model.js";
 export { onnxEngine } from "./engines/onnx/onnx-engine.js";
 export { tfjsEngine } from "./engines/tfjs-engine.js";
+export { layersModelFiles } from "./export/layers-model.js";
+export { safetensorsFile } from "./export/safetensors.js";

@@ -14,7 +14,6 @@ import {
 } from "@psgd/core";
 import { LinkEndpoint, type Link } from "@psgd/transport";
 import {
-  PACKAGE_NAMES,
   PROTOCOL,
   digestsOf,
   nodesOf,

@@ -200,10 +200,14 @@ export const KERNELS = {
       let extent = 0;
       call.inputs.forEach((_, index) => {
         const part = call.input(index);
-        requireSame(call, { shape: replaced(part.shape, axis, shape[axis]!), dtype }, {
-          shape,
-          dtype: part.dtype,
-        });
+        requireSame(
+          call,
+          { shape: replaced(part.shape, axis, shape[axis]!), dtype },
+          {
+            shape,
+            dtype: part.dtype,
+          },
+        );
         extent += part.shape[axis]!;
       });
       return [{ shape: replaced(shape, axis, extent), dtype }];

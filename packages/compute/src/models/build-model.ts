@@ -34,11 +34,15 @@ export function buildModel(
   const tensorflow = loadTensorFlow();
   const model = withSeededMathRandom(seed, () => {
     try {
-      const built: unknown = (builder as ModelBuilder)(tensorflow, { inputShape, outputSize, seed });
+      const built: unknown = (builder as ModelBuilder)(tensorflow, {
+        inputShape,
+        outputSize,
+        seed,
+      });
       if (!(built instanceof tensorflow.LayersModel)) {
         return invalid("a LayersModel", describe(built), remedyFor(built));
       }
-      // A sequential model without input shape has no weights yet.
+      // A sequential model is built at its first use only, which must not come after this call.
       if (!built.built) built.build([null, ...inputShape]);
       return built;
     } catch (error) {

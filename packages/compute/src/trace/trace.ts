@@ -339,10 +339,7 @@ class Recorder implements Tracing {
     );
   }
 
-  #refuseKernel(
-    kernel: string,
-    inputs: tf.NamedTensorInfoMap | readonly tf.TensorInfo[],
-  ): never {
+  #refuseKernel(kernel: string, inputs: tf.NamedTensorInfoMap | readonly tf.TensorInfo[]): never {
     const layers = Object.values(inputs).map((tensor: tf.TensorInfo | undefined) => {
       const known = tensor === undefined ? undefined : this.#ids.get(tensor.dataId)?.[0];
       return known === undefined ? undefined : this.#layerOf.get(known.id);
@@ -360,7 +357,9 @@ class Recorder implements Tracing {
   #refuseRandomness(): void {
     const scope = this.#tensorflow
       .engine()
-      .state.scopeStack.find(({ name }) => /^(random|truncatedNormal|multinomial|rand_)/.test(name));
+      .state.scopeStack.find(({ name }) =>
+        /^(random|truncatedNormal|multinomial|rand_)/.test(name),
+      );
     if (scope === undefined) return;
     throw new PsgdError(
       "PLAN_INVALID",

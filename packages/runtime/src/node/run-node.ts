@@ -4,7 +4,6 @@ import {
   PsgdError,
   createSettings,
   layoutOfTensor,
-  nodeName,
   seededRandom,
   toErrorRecord,
   type CodecClass,

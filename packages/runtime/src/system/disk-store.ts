@@ -1,5 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { appendFile, link, mkdir, open, readFile, readdir, rename, rm, stat } from "node:fs/promises";
+import {
+  appendFile,
+  link,
+  mkdir,
+  open,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PsgdError, toErrorRecord, type Store, type StoreEntry } from "@psgd/core";
 
@@ -29,7 +39,11 @@ class DiskStore implements Store {
     }
   }
 
-  async write(key: string, content: Uint8Array, options: { exclusive?: boolean } = {}): Promise<void> {
+  async write(
+    key: string,
+    content: Uint8Array,
+    options: { exclusive?: boolean } = {},
+  ): Promise<void> {
     const path = this.#path(key);
     // Written beside and moved: nobody sees half a file, and a full disk leaves the old one.
     const temporary = join(dirname(path), `${TEMPORARY}${randomBytes(8).toString("hex")}`);
@@ -46,7 +60,11 @@ class DiskStore implements Store {
       else await rename(temporary, path);
     } catch (cause) {
       if (systemCode(cause) === "EEXIST") {
-        throw new PsgdError("STORE_EXISTS", `${path}: expected no file of this name, got one; it is not overwritten`, { cause });
+        throw new PsgdError(
+          "STORE_EXISTS",
+          `${path}: expected no file of this name, got one; it is not overwritten`,
+          { cause },
+        );
       }
       throw failed("write", path, cause);
     } finally {
@@ -94,7 +112,8 @@ class DiskStore implements Store {
     for (const entry of names) {
       const key = `${directory}${entry.name}`;
       if (entry.isDirectory()) {
-        if (`${key}/`.startsWith(prefix) || prefix.startsWith(`${key}/`)) await this.#walk(`${key}/`, prefix, entries);
+        if (`${key}/`.startsWith(prefix) || prefix.startsWith(`${key}/`))
+          await this.#walk(`${key}/`, prefix, entries);
       } else if (key.startsWith(prefix) && !entry.name.startsWith(TEMPORARY)) {
         const size = await stat(join(this.#root, key)).then(
           (found) => found.size,
@@ -110,7 +129,10 @@ class DiskStore implements Store {
     const segments = key.split("/");
     for (const segment of segments) {
       if (!SEGMENT.test(segment) || segment === "." || segment === "..") {
-        throw new PsgdError("STORE_FAILED", `key: expected names of letters, digits and \`._-@()+ \` joined by /, got ${JSON.stringify(key)}`);
+        throw new PsgdError(
+          "STORE_FAILED",
+          `key: expected names of letters, digits and \`._-@()+ \` joined by /, got ${JSON.stringify(key)}`,
+        );
       }
     }
     return join(this.#root, ...segments);
@@ -119,7 +141,11 @@ class DiskStore implements Store {
 
 function failed(verb: string, path: string, cause: unknown): PsgdError {
   const remedy = systemCode(cause) === "ENOSPC" ? "; the disk is full, free some space" : "";
-  return new PsgdError("STORE_FAILED", `${path}: expected to ${verb} it, got ${toErrorRecord(cause).message}${remedy}`, { cause });
+  return new PsgdError(
+    "STORE_FAILED",
+    `${path}: expected to ${verb} it, got ${toErrorRecord(cause).message}${remedy}`,
+    { cause },
+  );
 }
 
 function systemCode(cause: unknown): unknown {

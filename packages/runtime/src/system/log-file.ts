@@ -12,7 +12,10 @@ export function lineLogger(title: string, clock: Clock, write: (line: string) =>
 }
 
 /** A log file that is added to, line by line; one that cannot be written says so once on stderr and is given up. */
-export function logFile(directory: string, name: string): { write(line: string): void; close(): Promise<void> } {
+export function logFile(
+  directory: string,
+  name: string,
+): { write(line: string): void; close(): Promise<void> } {
   mkdirSync(directory, { recursive: true });
   const stream = createWriteStream(join(directory, name), { flags: "a" });
   let isBroken = false;

@@ -36,7 +36,7 @@ export function processNodeHost<Config>(options: ProcessNodeHostOptions<Config>)
         detached: true,
       });
       running.add(child);
-      const [stdin, stdout, stderr, events] = child.stdio as [Writable, Readable, Readable, Readable];
+      const [stdin, stdout, stderr, events] = child.stdio as unknown as [Writable, Readable, Readable, Readable];
       const write = (value: unknown): void => {
         if (stdin.writable) stdin.write(`${JSON.stringify(value)}\n`);
       };
@@ -47,7 +47,9 @@ export function processNodeHost<Config>(options: ProcessNodeHostOptions<Config>)
       stdin.on("error", () => {});
       write({ assignment, config: options.config } satisfies NodeProcessSpec<Config>);
       for (const stream of [stdout, stderr]) {
-        createInterface({ input: stream }).on("line", (line) => observer.onEvent({ type: "log", line: line.slice(0, 4096) }));
+        createInterface({ input: stream }).on("line", (line) =>
+          observer.onEvent({ type: "log", line: line.slice(0, 4096) }),
+        );
       }
       let violation: string | undefined;
       readEvents(events, observer, (fault) => {
@@ -64,7 +66,13 @@ export function processNodeHost<Config>(options: ProcessNodeHostOptions<Config>)
       };
       // "close", not "exit": everything it wrote before it ended has been read then.
       child.on("close", (code, signal) => {
-        finish(violation ?? spawnError ?? (signal === null ? `its process exited with code ${code}` : `its process was killed by ${signal}`));
+        finish(
+          violation ??
+            spawnError ??
+            (signal === null
+              ? `its process exited with code ${code}`
+              : `its process was killed by ${signal}`),
+        );
       });
       return { send: (command: NodeCommand) => write(command), kill };
     },
@@ -83,28 +91,46 @@ export function processNodeHost<Config>(options: ProcessNodeHostOptions<Config>)
   };
 }
 
-function readEvents(stream: Readable, observer: NodeObserver, onViolation: (fault: string) => void): void {
+function readEvents(
+  stream: Readable,
+  observer: NodeObserver,
+  onViolation: (fault: string) => void,
+): void {
   let rest = "";
   stream.setEncoding("utf8");
   stream.on("error", () => {});
   stream.on("data", (chunk: string) => {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop() ?? "";
-    if (rest.length > MAX_LINE_BYTES) onViolation(`it wrote an event longer than ${MAX_LINE_BYTES} bytes`);
+    if (rest.length > MAX_LINE_BYTES)
+      onViolation(`it wrote an event longer than ${MAX_LINE_BYTES} bytes`);
     for (const line of lines) {
       const event = parseEvent(line);
-      if (event === undefined) onViolation(`it wrote something that is no event: ${line.slice(0, 80)}`);
+      if (event === undefined)
+        onViolation(`it wrote something that is no event: ${line.slice(0, 80)}`);
       else observer.onEvent(event);
     }
   });
 }
 
-const EVENT_TYPES: readonly unknown[] = ["ready", "log", "progress", "finished", "failed"] satisfies NodeEvent["type"][];
+const EVENT_TYPES: readonly unknown[] = [
+  "ready",
+  "log",
+  "progress",
+  "finished",
+  "failed",
+] satisfies NodeEvent["type"][];
 
 function parseEvent(line: string): NodeEvent | undefined {
   try {
     const value: unknown = JSON.parse(line);
-    if (typeof value === "object" && value !== null && "type" in value && EVENT_TYPES.includes(value.type)) return value as NodeEvent;
+    if (
+      typeof value === "object" &&
+      value !== null &&
+      "type" in value &&
+      EVENT_TYPES.includes(value.type)
+    )
+      return value as NodeEvent;
   } catch {
     // Not JSON: reported by the caller, with the line.
   }

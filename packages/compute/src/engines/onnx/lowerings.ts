@@ -52,14 +52,18 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   Elu: same("Elu"),
   Erf: same("Erf"),
   Exp: same("Exp"),
-  Expm1: onX(({ graph }, x) => elementwise(graph, "Sub", graph.node("Exp", [x], x), graph.scalar(1), x)),
+  Expm1: onX(({ graph }, x) =>
+    elementwise(graph, "Sub", graph.node("Exp", [x], x), graph.scalar(1), x),
+  ),
   Floor: same("Floor"),
   Identity: onX((_, x) => x),
   LeakyRelu: onX(({ graph, call }, x) =>
     graph.node("LeakyRelu", [x], x, { alpha: { float: call.number("alpha") } }),
   ),
   Log: same("Log"),
-  Log1p: onX(({ graph }, x) => graph.node("Log", [elementwise(graph, "Add", x, graph.scalar(1), x)], x)),
+  Log1p: onX(({ graph }, x) =>
+    graph.node("Log", [elementwise(graph, "Add", x, graph.scalar(1), x)], x),
+  ),
   LogicalNot: same("Not"),
   Neg: same("Neg"),
   OnesLike: ({ graph, outputs }) => graph.splat(outputs[0]!, 1),
@@ -103,7 +107,11 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   Add: binary("Add", 0),
   FloorDiv: ({ graph, inputs: [a, b], outputs: [output] }) => {
     const wide = { shape: output!.shape, dtype: "float64" } as const;
-    const quotient = graph.node("Div", [graph.cast(a!, "float64"), graph.cast(b!, "float64")], wide);
+    const quotient = graph.node(
+      "Div",
+      [graph.cast(a!, "float64"), graph.cast(b!, "float64")],
+      wide,
+    );
     return graph.cast(graph.node("Floor", [quotient], wide), "int32");
   },
   Maximum: binary("Max"),
@@ -125,7 +133,9 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   Prelu: ({ graph, inputs: [x, alpha], outputs: [output] }) =>
     graph.node("PRelu", [x!, alpha!], output!),
   AddN: ({ graph, inputs, outputs: [output] }) =>
-    inputs.map((input) => input!).reduce((sum, input) => elementwise(graph, "Add", sum, input, output!)),
+    inputs
+      .map((input) => input!)
+      .reduce((sum, input) => elementwise(graph, "Add", sum, input, output!)),
 
   Equal: binary("Equal"),
   Greater: binary("Greater"),
@@ -136,8 +146,13 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   LogicalOr: binary("Or"),
   NotEqual: ({ graph, inputs: [a, b], outputs: [output] }) =>
     graph.node("Not", [elementwise(graph, "Equal", a!, b!, output!)], output!),
-  Select: ({ graph, inputs: [condition, then, otherwise], outputs: [output] }) =>
-    graph.node("Where", [condition!, scalarOf(graph, then!), scalarOf(graph, otherwise!)], output!),
+  Select: ({ graph, inputs: [condition, then, otherwise], outputs: [output] }) => {
+    // onnxruntime's Where has no bool.
+    const type = output!.dtype === "bool" ? "int32" : output!.dtype;
+    const [first, second] = [then!, otherwise!].map((x) => scalarOf(graph, graph.cast(x, type)));
+    const chosen = { shape: output!.shape, dtype: type };
+    return graph.cast(graph.node("Where", [condition!, first!, second!], chosen), output!.dtype);
+  },
 
   All: onBooleans("ReduceMin"),
   Any: onBooleans("ReduceMax"),
@@ -201,10 +216,14 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
     const isHot = graph.node("Equal", [column, classes], { shape, dtype: "bool" });
     const [on, off] = [call.number("onValue"), call.number("offValue")];
     const number = dtype === "bool" ? "int32" : dtype;
-    const values = graph.node("Where", [isHot, graph.scalar(on, number), graph.scalar(off, number)], {
-      shape,
-      dtype: number,
-    });
+    const values = graph.node(
+      "Where",
+      [isHot, graph.scalar(on, number), graph.scalar(off, number)],
+      {
+        shape,
+        dtype: number,
+      },
+    );
     return graph.cast(values, dtype);
   },
   Pack: ({ graph, call, inputs, outputs: [output] }) => {
@@ -302,10 +321,7 @@ function scalarOf(graph: OnnxGraph, operand: Operand): Operand {
   return operand.splat === undefined ? operand : graph.scalar(operand.splat, operand.dtype);
 }
 
-function reduction(
-  operator: string,
-  attribute: "axis" | "reductionIndices" = "axis",
-): Lowering {
+function reduction(operator: string, attribute: "axis" | "reductionIndices" = "axis"): Lowering {
   return ({ graph, call, inputs: [x], outputs: [output] }) => {
     const axes = call.axes(attribute, x!.shape.length);
     if (axes.length === 0) return x!;
@@ -388,5 +404,10 @@ function transposed(graph: OnnxGraph, { shape, ...operand }: Operand): Operand {
   const rank = shape.length;
   const perm = [...shape.keys()].slice(0, -2).concat(rank - 1, rank - 2);
   const turned = perm.map((axis) => shape[axis]!);
-  return graph.node("Transpose", [{ ...operand, shape }], { shape: turned, dtype: operand.dtype }, { perm });
+  return graph.node(
+    "Transpose",
+    [{ ...operand, shape }],
+    { shape: turned, dtype: operand.dtype },
+    { perm },
+  );
 }

@@ -20,7 +20,10 @@ import { openSession, type NativeSession, type NativeTensor } from "./native-ses
  */
 export function onnxEngine({ threads = 1 }: { readonly threads?: number } = {}): Engine {
   if (!Number.isSafeInteger(threads) || threads < 1) {
-    throw new PsgdError("SETTINGS_INVALID", `threads: expected a whole number from 1, got ${threads}`);
+    throw new PsgdError(
+      "SETTINGS_INVALID",
+      `threads: expected a whole number from 1, got ${threads}`,
+    );
   }
   return {
     name: "onnx",
@@ -162,7 +165,10 @@ const EMPTY: Readonly<Record<PlanDType, PlanArray>> = {
   bool: new Uint8Array(0),
 };
 
-function viewOf(slot: { readonly offset: number; readonly size: number }, tensor: NativeTensor): View {
+function viewOf(
+  slot: { readonly offset: number; readonly size: number },
+  tensor: NativeTensor,
+): View {
   return { tensor, offset: slot.offset, end: slot.offset + slot.size };
 }
 

@@ -95,6 +95,9 @@ export class OnnxGraph {
 
   cast(operand: Operand, dtype: OnnxDType): Operand {
     if (operand.dtype === dtype) return operand;
+    if (operand.splat !== undefined && operand.dtype === "bool") {
+      return { shape: operand.shape, dtype, splat: operand.splat };
+    }
     const to = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 }[dtype];
     return this.node("Cast", [operand], { shape: operand.shape, dtype }, { to });
   }
