@@ -149,7 +149,8 @@ export class WorkerDaemon {
   async #handle(link: Link, request: WorkerRequest): Promise<void> {
     switch (request.type) {
       case "canCommit":
-        return this.#lease(link, request);
+        this.#lease(link, request);
+        return;
       case "preCommit":
         return this.#prepare(link, request.assignment);
       case "package":
