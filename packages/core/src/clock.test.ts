@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { sleep, withDeadline, type Clock } from "./clock.js";
 
@@ -83,6 +84,7 @@ describe("sleep", () => {
     const controller = new AbortController();
     const slept = watch(sleep(clock, 10, controller.signal));
     await clock.advance(10);
+    expect(getEventListeners(controller.signal, "abort")).toEqual([]);
     controller.abort(new Error("too late"));
     await clock.advance(0);
     expect(slept.state).toBe("resolved: undefined");
