@@ -15,23 +15,15 @@ import {
   type Dataset,
   type TransformDescription,
 } from "@psgd/data";
+import { chooseCodecs, type CodecRequest } from "./choose-codecs.js";
 import { moduleLoader, packJob, type JobPackages, type JobSpec } from "@psgd/runtime";
-import {
-  GRADIENT_DESCENTS,
-  resolvePairing,
-  type GradientDescentName,
-  type SyncPolicyName,
-} from "@psgd/sgd";
+import { GRADIENT_DESCENTS, type GradientDescentName, type SyncPolicyName } from "@psgd/sgd";
 import { TENSORFLOW_GLOBAL, bundleModule } from "./bundle.js";
-import { loadCodecFile, serverOf, type LoadedCodec } from "./codec-file.js";
 import { bundleDirectory, openDataset, type EngineName } from "./compose.js";
 import type { DownloadProgress } from "@psgd/data";
 
 /** What the user asked for; `undefined` where he left it to us. */
-export interface JobRequest {
-  readonly codec: string;
-  readonly serverCodec: string | undefined;
-  readonly perTensor: boolean;
+export interface JobRequest extends CodecRequest {
   readonly nodeCount: number;
   readonly redundancy: number;
   readonly blockAssignment: AssignmentName;
@@ -42,7 +34,6 @@ export interface JobRequest {
   readonly sync: SyncPolicyName;
   readonly syncTimeoutMs: number;
   readonly codecTimeoutMs: number;
-  readonly optimizer: string | undefined;
   readonly gradientDescent: GradientDescentName;
   readonly learningRate: number | undefined;
   readonly parameters: CodecParameters;
@@ -73,7 +64,7 @@ export async function buildJob(
   world: { readonly log: Logger; readonly onDownload?: (progress: DownloadProgress) => void },
 ): Promise<BuiltJob> {
   const assignment = ASSIGNMENTS[request.blockAssignment](request);
-  const { codec, server, optimizer } = await loadCodecs(request);
+  const codecs = await chooseCodecs(request);
   const dataset = await openDataset(request.dataset, {
     log: world.log,
     ...(world.onDownload === undefined ? {} : { onProgress: world.onDownload }),
@@ -89,8 +80,9 @@ export async function buildJob(
   const { stepsPerEpoch } = sampler;
   const stepCount = Math.min(request.epochs * stepsPerEpoch, request.maxSteps ?? Infinity);
   const spec: JobSpec = {
-    codec: codec.name,
-    serverCodec: server?.name,
+    codec: codecs.codec,
+    serverCodec: codecs.serverCodec,
+    codecMap: codecs.codecMap,
     perTensor: request.perTensor,
     nodeCount: request.nodeCount,
     redundancy: request.redundancy,
@@ -102,7 +94,7 @@ export async function buildJob(
     sync: request.sync,
     syncTimeoutMs: request.syncTimeoutMs,
     codecTimeoutMs: request.codecTimeoutMs,
-    optimizer,
+    optimizer: codecs.optimizer,
     gradientDescent: request.gradientDescent,
     learningRate:
       request.learningRate ?? GRADIENT_DESCENTS[request.gradientDescent].defaultLearningRate,
@@ -115,7 +107,7 @@ export async function buildJob(
   const packages = packJob({
     settings: {
       nodeCount: spec.nodeCount,
-      hasServer: server !== undefined,
+      hasServer: codecs.serverCodec !== undefined,
       redundancy: spec.redundancy,
       blockAssignment: spec.blockAssignment,
       batchSize: spec.batchSize,
@@ -125,9 +117,7 @@ export async function buildJob(
       parameters: spec.parameters,
     },
     codecs: {
-      codec: codec.source,
-      serverCodec: server?.source,
-      perTensor: spec.perTensor,
+      ...codecs.variablesFor(model.layout),
       sync: spec.sync,
       syncTimeoutMs: spec.syncTimeoutMs,
       codecTimeoutMs: spec.codecTimeoutMs,
@@ -140,30 +130,6 @@ export async function buildJob(
     dataset: datasetToBytes(dataset),
   });
   return { spec, packages, dataset, parameterCount: model.layout.size };
-}
-
-async function loadCodecs(request: JobRequest): Promise<{
-  codec: LoadedCodec;
-  server: LoadedCodec | undefined;
-  optimizer: JobSpec["optimizer"];
-}> {
-  const loadModule = moduleLoader(bundleDirectory());
-  const codec = await loadCodecFile(request.codec, loadModule);
-  // Loaded from the codec's own bundle where it can be, so that "the server it declares" is the same class.
-  const explicit =
-    request.serverCodec === undefined
-      ? undefined
-      : await loadCodecFile(request.serverCodec, loadModule);
-  const declared = codec.codecClass.server;
-  const isDeclared = explicit !== undefined && declared?.name === explicit.codecClass.name;
-  const pairing = resolvePairing({
-    codec: codec.codecClass,
-    serverCodec: isDeclared ? declared : explicit?.codecClass,
-    optimizer: request.optimizer,
-  });
-  const server =
-    explicit ?? (pairing.server === undefined ? undefined : serverOf(codec, pairing.server));
-  return { codec, server, optimizer: pairing.optimizer };
 }
 
 function transformsOf(request: JobRequest, dataset: Dataset): readonly TransformDescription[] {

@@ -103,6 +103,10 @@ const JOB_OPTIONS = {
     default: [],
     describe: "parameter for the codec, NAME=VALUE; may be given more than once",
   },
+  "codec-map": {
+    type: "string",
+    describe: 'JSON file { TENSOR: FILE.CLASS, ... }, "*" for the others; instead of --codec',
+  },
   "per-tensor": {
     type: "boolean",
     default: false,
@@ -179,6 +183,7 @@ export function jobRequestOf(args: JobArguments): JobRequest {
     // The original prints "sgq" where no server is used, and r0.5 took "null" for none.
     serverCodec: serverCodec === "sgq" || serverCodec === "null" ? undefined : serverCodec,
     perTensor: args["per-tensor"] as boolean,
+    codecMap: args["codec-map"] as string | undefined,
     nodeCount: whole("node-count"),
     redundancy: whole("redundancy"),
     blockAssignment: args["block-assignment"] as AssignmentName,

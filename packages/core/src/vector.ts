@@ -15,6 +15,7 @@ export function meanOf(
   vectors: readonly Readonly<Float32Array>[],
   shares?: readonly number[],
 ): Float32Array {
+  if (vectors.length === 1) return vectors[0]!.slice();
   const mean = new Float32Array(vectors[0]?.length ?? 0);
   const total = shares?.reduce((sum, share) => sum + share, 0) ?? vectors.length;
   const sums = new Float64Array(CHUNK);

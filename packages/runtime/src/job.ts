@@ -24,6 +24,8 @@ export interface JobSpec {
   readonly serverCodec: string | undefined;
   /** One codec instance per tensor instead of per model. */
   readonly perTensor: boolean;
+  /** Codecs by tensor, where the user gave them so. */
+  readonly codecMap: Readonly<Record<string, string>> | undefined;
   readonly nodeCount: number;
   readonly redundancy: number;
   readonly blockAssignment: AssignmentName;
@@ -53,6 +55,21 @@ export interface CodecSource {
   readonly source: string;
 }
 
+/** A codec class by its place among the modules of a job. */
+export interface CodecRef {
+  readonly className: string;
+  readonly module: number;
+}
+
+/** The codecs of one tensor, or of the whole model, on workers and on the parameter server. */
+export interface VariableCodec {
+  /** Name in the layout; `undefined` for the whole model. */
+  readonly tensor: string | undefined;
+  readonly codec: CodecRef;
+  /** Absent where nothing goes to the parameter server. */
+  readonly server: CodecRef | undefined;
+}
+
 /** What workers ask the submitter for, under the seed's names, in the order in which they ask. */
 export const PACKAGE_NAMES = [
   "global_setting_package",
@@ -79,9 +96,8 @@ export interface GlobalSettingPackage {
 
 /** How nodes talk and how gradients become weights. */
 export interface CodecAndSgdPackage {
-  readonly codec: CodecSource;
-  readonly serverCodec: CodecSource | undefined;
-  readonly perTensor: boolean;
+  readonly modules: readonly string[];
+  readonly variables: readonly VariableCodec[];
   readonly sync: SyncPolicyName;
   readonly syncTimeoutMs: number;
   readonly codecTimeoutMs: number;

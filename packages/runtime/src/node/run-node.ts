@@ -1,5 +1,6 @@
 import {
   ASSIGNMENTS,
+  Codec,
   PARAMETER_SERVER,
   PsgdError,
   createSettings,
@@ -63,10 +64,6 @@ export async function runNode(
     const codecs = await load("codec_and_sgd_package");
     const model = await load("weights_and_layers_package");
     const isServer = nodeId === PARAMETER_SERVER;
-    const codecClass = await loadCodecClass(
-      isServer ? codecs.serverCodec! : codecs.codec,
-      world.loadModule,
-    );
 
     const loop = isServer
       ? undefined
@@ -84,8 +81,7 @@ export async function runNode(
         });
     if (loop !== undefined) disposals.push(() => loop.dispose());
     const weights = loop?.weights ?? model.initialWeights;
-    const exchangeCodecs = buildCodecs({
-      codecClass,
+    const exchangeCodecs = await buildCodecs({
       codecs,
       settings,
       layout: model.layout,
@@ -94,6 +90,7 @@ export async function runNode(
       world,
       jobSeed: globals.seed,
       weights,
+      hasServer: globals.hasServer,
       learningRate: () => loop?.learningRate ?? codecs.learningRate,
     });
     disposals.push(() => exchangeCodecs.forEach(({ actor }) => actor.dispose()));
@@ -216,8 +213,10 @@ function settingsOf(values: GlobalSettingPackage): GlobalSettings {
   });
 }
 
-function buildCodecs(options: {
-  readonly codecClass: CodecClass;
+/** What the parameter server runs for a tensor that nobody sends it. */
+class SilentCodec extends Codec {}
+
+async function buildCodecs(options: {
   readonly codecs: CodecAndSgdPackage;
   readonly settings: GlobalSettings;
   readonly layout: TensorLayout;
@@ -226,11 +225,22 @@ function buildCodecs(options: {
   readonly world: NodeWorld;
   readonly jobSeed: number;
   readonly weights: Float32Array;
+  readonly hasServer: boolean;
   readonly learningRate: () => number;
-}): ExchangeCodec[] {
-  const { codecClass, codecs, settings, layout, nodeId, log, world, weights } = options;
-  const tensors = codecs.perTensor ? layout.tensors : [undefined];
-  return tensors.map((tensor, variableId) => {
+}): Promise<ExchangeCodec[]> {
+  const { codecs, settings, layout, nodeId, log, world, weights } = options;
+  const isServer = nodeId === PARAMETER_SERVER;
+  const classes = await Promise.all(
+    codecs.variables.map(async ({ codec, server }): Promise<CodecClass> => {
+      const ref = isServer ? server : codec;
+      if (ref === undefined) return SilentCodec;
+      const source = codecs.modules[ref.module]!;
+      return loadCodecClass({ className: ref.className, source }, world.loadModule);
+    }),
+  );
+  return codecs.variables.map((variable, variableId) => {
+    const codecClass = classes[variableId]!;
+    const tensor = layout.tensors.find(({ name }) => name === variable.tensor);
     const view =
       tensor === undefined ? weights : weights.subarray(tensor.offset, tensor.offset + tensor.size);
     const report = (message: string): string => `Codec: ${codecClass.name}, Report: ${message}.`;
@@ -250,7 +260,7 @@ function buildCodecs(options: {
     const actor = new CodecActor({
       codec,
       nodeCount: settings.nodeCount,
-      hasServer: codecs.serverCodec !== undefined,
+      hasServer: options.hasServer,
       clock: world.clock,
       callTimeoutMs: codecs.codecTimeoutMs,
     });

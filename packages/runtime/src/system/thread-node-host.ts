@@ -48,14 +48,16 @@ export function threadNodeHost<Config>(options: ThreadNodeHostOptions<Config>): 
         control: control.port2,
         network: network.port2,
       };
-      const finish = (reason: string): void => {
-        control.port1.close();
-        observer.onExit(reason);
-      };
-      pool.run(task, { transferList: [control.port2, network.port2] }).then(
-        () => finish("its thread ended"),
-        (error: unknown) => finish(`its thread failed: ${toErrorRecord(error).message}`),
+      // The line closes after its last event, whatever the pool says before.
+      const closed = new Promise((resolve) => control.port1.once("close", resolve));
+      const ended = pool.run(task, { transferList: [control.port2, network.port2] }).then(
+        () => "its thread ended",
+        (error: unknown) => {
+          control.port1.close();
+          return `its thread failed: ${toErrorRecord(error).message}`;
+        },
       );
+      void Promise.all([ended, closed]).then(([reason]) => observer.onExit(reason));
       const send = (command: NodeCommand): void => control.port1.postMessage(command);
       const error = toErrorRecord(new Error("its worker asked it to stop at once"));
       return { send, kill: () => send({ type: "stop", error }) };
