@@ -1,1 +1,3 @@
-export {};
+import { jobSubmitMain } from "@psgd/cli";
+
+await jobSubmitMain();

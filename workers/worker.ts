@@ -1,1 +1,3 @@
-export {};
+import { workerMain } from "@psgd/cli";
+
+await workerMain();

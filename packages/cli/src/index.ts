@@ -1,1 +1,104 @@
-export {};
+import yargs from "yargs";
+import { hideBin } from "yargs/helpers";
+import { DEFAULT_NATS_URL, VERSION } from "./compose.js";
+import { runJobSubmit, withSubmitOptions } from "./commands/job-submit.js";
+import { runJobs } from "./commands/jobs.js";
+import { runNodes } from "./commands/nodes.js";
+import { runWorker, withWorkerOptions } from "./commands/worker.js";
+import { EXIT_CODES } from "./exit-codes.js";
+import { runCommand } from "./run-command.js";
+import type { Argv } from "yargs";
+
+export { EXIT_CODES, exitCodeOf } from "./exit-codes.js";
+
+type Arguments = Readonly<Record<string, unknown>>;
+type Command = (args: Arguments) => Promise<number>;
+
+/** The `worker` program. */
+export async function workerMain(): Promise<void> {
+  await single(
+    "worker",
+    "Waits for training jobs and runs their nodes. Needs no arguments.",
+    withWorkerOptions,
+    runWorker,
+  );
+}
+
+/** The `job-submit` program. */
+export async function jobSubmitMain(): Promise<void> {
+  await single(
+    "job-submit",
+    "Submits a training job to the workers, shows it live, and brings its results home.",
+    withSubmitOptions,
+    runJobSubmit,
+  );
+}
+
+/** The `psgd` program: every command. */
+export async function psgdMain(): Promise<void> {
+  await common(yargs(hideBin(process.argv)), "psgd")
+    .command("worker", "wait for training jobs and run their nodes", withWorkerOptions, (args) =>
+      run(runWorker, args),
+    )
+    .command(
+      ["job-submit", "submit"],
+      "submit, retrieve or cancel a training job",
+      withSubmitOptions,
+      (args) => run(runJobSubmit, args),
+    )
+    .command("nodes", "list the workers that answer", withClusterOptions, (args) =>
+      run(runNodes, args),
+    )
+    .command(
+      "jobs",
+      "list jobs that run, have run or wait to be retrieved",
+      withClusterOptions,
+      (args) => run(runJobs, args),
+    )
+    .demandCommand(1, "say what to do: worker, job-submit, nodes or jobs")
+    .parseAsync();
+}
+
+function withClusterOptions(parser: Argv): Argv {
+  return parser
+    .option("nats", {
+      type: "string",
+      requiresArg: true,
+      default: process.env["NATS_URL"] ?? DEFAULT_NATS_URL,
+      describe: "URL of the nats-server (also NATS_URL)",
+    })
+    .option("json", { type: "boolean", default: false, describe: "one JSON value, for programs" });
+}
+
+async function single(
+  name: string,
+  description: string,
+  options: (parser: Argv) => Argv,
+  command: Command,
+): Promise<void> {
+  const parser = common(options(yargs(hideBin(process.argv))), name).usage(
+    `$0 [options]\n\n${description}`,
+  );
+  const args = await parser
+    .demandCommand(0, 0, undefined, "expected only options, got a word besides them")
+    .parseAsync();
+  await run(command, args);
+}
+
+function common(parser: Argv, name: string): Argv {
+  return parser
+    .scriptName(name)
+    .version(VERSION)
+    .strict()
+    .wrap(110)
+    .fail((message, error, self) => {
+      // Errors of commands never come here: they run after parsing.
+      process.stderr.write(`SETTINGS_INVALID: ${message || error.message}\n\n`);
+      self.showHelp("error");
+      process.exit(EXIT_CODES.usage);
+    });
+}
+
+async function run(command: Command, args: Arguments): Promise<void> {
+  await runCommand(() => command(args), args["json"] === true);
+}

@@ -1,1 +1,16 @@
-export {};
+export { loadTensorFlow, type TensorFlow } from "./tensorflow.js";
+export { PLAN_LIMITS, validatePlan } from "./validate-plan.js";
+export { trace, type StepResult, type TraceRequest, type Tracing } from "./trace/trace.js";
+export {
+  traceModel,
+  type LossName,
+  type TracedModel,
+  type TraceModelOptions,
+} from "./trace/trace-model.js";
+export type { ModelBuilder, ModelShape } from "./models/model-builder.js";
+export { MODELS, type ModelName } from "./models/registry.js";
+export { buildModel } from "./models/build-model.js";
+export { onnxEngine } from "./engines/onnx/onnx-engine.js";
+export { tfjsEngine } from "./engines/tfjs-engine.js";
+export { layersModelFiles } from "./export/layers-model.js";
+export { safetensorsFile } from "./export/safetensors.js";

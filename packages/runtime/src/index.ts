@@ -1,1 +1,26 @@
-export {};
+export * from "./job.js";
+export type { NodeCommand, NodeControl, NodeEvent, NodeWorld } from "./node/node-world.js";
+export { runNode } from "./node/run-node.js";
+export { isCodecClass, loadCodecClass } from "./node/load-codec.js";
+export type { NodeHandle, NodeHost, NodeObserver } from "./node-host.js";
+export { WorkerDaemon, type WorkerDaemonOptions } from "./worker-daemon.js";
+export {
+  JobClient,
+  JobFollower,
+  followJob,
+  submitJob,
+  type JobObserver,
+  type JobOutcome,
+  type Placement,
+  type SubmitOptions,
+} from "./coordinator.js";
+export { placeNodes, type WorkerFile } from "./placement.js";
+export { fetchResults, listRecords, type NodeResults } from "./results.js";
+export { packageKey } from "./worker-store.js";
+export { systemClock } from "./system/system-clock.js";
+export { systemRandom } from "./system/system-random.js";
+export { diskStore } from "./system/disk-store.js";
+export { moduleLoader } from "./system/module-loader.js";
+export { processNodeHost, type NodeProcessSpec } from "./system/process-node-host.js";
+export { threadNodeHost, type NodeThreadTask } from "./system/thread-node-host.js";
+export { lineLogger, logFile } from "./system/log-file.js";

@@ -1,0 +1,219 @@
+import { resolve } from "node:path";
+import { MODELS, buildModel, loadTensorFlow, traceModel } from "@psgd/compute";
+import {
+  ASSIGNMENTS,
+  PsgdError,
+  type AssignmentName,
+  type CodecParameters,
+  type Logger,
+} from "@psgd/core";
+import {
+  BlockSampler,
+  datasetToBytes,
+  defaultTransforms,
+  prepareData,
+  type Dataset,
+  type TransformDescription,
+} from "@psgd/data";
+import { moduleLoader, packJob, type JobPackages, type JobSpec } from "@psgd/runtime";
+import {
+  GRADIENT_DESCENTS,
+  resolvePairing,
+  type GradientDescentName,
+  type SyncPolicyName,
+} from "@psgd/sgd";
+import { TENSORFLOW_GLOBAL, bundleModule } from "./bundle.js";
+import { loadCodecFile, serverOf, type LoadedCodec } from "./codec-file.js";
+import { bundleDirectory, openDataset, type EngineName } from "./compose.js";
+import type { DownloadProgress } from "@psgd/data";
+
+/** What the user asked for; `undefined` where he left it to us. */
+export interface JobRequest {
+  readonly codec: string;
+  readonly serverCodec: string | undefined;
+  readonly perTensor: boolean;
+  readonly nodeCount: number;
+  readonly redundancy: number;
+  readonly blockAssignment: AssignmentName;
+  readonly batchSize: number;
+  readonly epochs: number;
+  readonly maxSteps: number | undefined;
+  readonly seed: number;
+  readonly sync: SyncPolicyName;
+  readonly syncTimeoutMs: number;
+  readonly codecTimeoutMs: number;
+  readonly optimizer: string | undefined;
+  readonly gradientDescent: GradientDescentName;
+  readonly learningRate: number | undefined;
+  readonly parameters: CodecParameters;
+  readonly model: string;
+  readonly dataset: string;
+  readonly nonIid: boolean;
+  readonly inputSize: number | undefined;
+  readonly engine: EngineName;
+}
+
+/** A job that can be submitted. */
+export interface BuiltJob {
+  readonly spec: JobSpec;
+  readonly packages: JobPackages;
+  readonly dataset: Dataset;
+  readonly parameterCount: number;
+}
+
+const EVALUATION_BATCH_SIZE = 250;
+
+/**
+ * Validates a request and builds everything that travels: nothing is sent before all of it fits together.
+ * @throws {PsgdError} SETTINGS_INVALID, ASSIGNMENT_INVALID, CODEC_LOAD_FAILED, PAIRING_INVALID, MODEL_INVALID,
+ *   PLAN_INVALID, DATA_UNAVAILABLE, DATA_CORRUPT
+ */
+export async function buildJob(
+  request: JobRequest,
+  world: { readonly log: Logger; readonly onDownload?: (progress: DownloadProgress) => void },
+): Promise<BuiltJob> {
+  const assignment = ASSIGNMENTS[request.blockAssignment](request);
+  const { codec, server, optimizer } = await loadCodecs(request);
+  const dataset = await openDataset(request.dataset, {
+    log: world.log,
+    ...(world.onDownload === undefined ? {} : { onProgress: world.onDownload }),
+  });
+  const transforms = transformsOf(request, dataset);
+  const size = {
+    seed: request.seed,
+    blockCount: assignment.blockCount,
+    batchSize: request.batchSize,
+  };
+  const sampler = new BlockSampler(prepareData(dataset, transforms, size).train, size);
+  const model = await traceRequested(request, dataset);
+  const { stepsPerEpoch } = sampler;
+  const stepCount = Math.min(request.epochs * stepsPerEpoch, request.maxSteps ?? Infinity);
+  const spec: JobSpec = {
+    codec: codec.name,
+    serverCodec: server?.name,
+    perTensor: request.perTensor,
+    nodeCount: request.nodeCount,
+    redundancy: request.redundancy,
+    blockAssignment: request.blockAssignment,
+    batchSize: request.batchSize,
+    epochs: request.epochs,
+    maxSteps: request.maxSteps,
+    seed: request.seed,
+    sync: request.sync,
+    syncTimeoutMs: request.syncTimeoutMs,
+    codecTimeoutMs: request.codecTimeoutMs,
+    optimizer,
+    gradientDescent: request.gradientDescent,
+    learningRate:
+      request.learningRate ?? GRADIENT_DESCENTS[request.gradientDescent].defaultLearningRate,
+    parameters: request.parameters,
+    model: request.model,
+    dataset: request.dataset,
+    transforms,
+    engine: request.engine,
+  };
+  const packages = packJob({
+    settings: {
+      nodeCount: spec.nodeCount,
+      hasServer: server !== undefined,
+      redundancy: spec.redundancy,
+      blockAssignment: spec.blockAssignment,
+      batchSize: spec.batchSize,
+      stepsPerEpoch,
+      stepCount,
+      seed: spec.seed,
+      parameters: spec.parameters,
+    },
+    codecs: {
+      codec: codec.source,
+      serverCodec: server?.source,
+      perTensor: spec.perTensor,
+      sync: spec.sync,
+      syncTimeoutMs: spec.syncTimeoutMs,
+      codecTimeoutMs: spec.codecTimeoutMs,
+      optimizer: spec.optimizer,
+      gradientDescent: spec.gradientDescent,
+      learningRate: spec.learningRate,
+    },
+    model,
+    misc: { title: spec.codec, epochs: spec.epochs, engine: spec.engine, transforms },
+    dataset: datasetToBytes(dataset),
+  });
+  return { spec, packages, dataset, parameterCount: model.layout.size };
+}
+
+async function loadCodecs(request: JobRequest): Promise<{
+  codec: LoadedCodec;
+  server: LoadedCodec | undefined;
+  optimizer: JobSpec["optimizer"];
+}> {
+  const loadModule = moduleLoader(bundleDirectory());
+  const codec = await loadCodecFile(request.codec, loadModule);
+  // Loaded from the codec's own bundle where it can be, so that "the server it declares" is the same class.
+  const explicit =
+    request.serverCodec === undefined
+      ? undefined
+      : await loadCodecFile(request.serverCodec, loadModule);
+  const declared = codec.codecClass.server;
+  const isDeclared = explicit !== undefined && declared?.name === explicit.codecClass.name;
+  const pairing = resolvePairing({
+    codec: codec.codecClass,
+    serverCodec: isDeclared ? declared : explicit?.codecClass,
+    optimizer: request.optimizer,
+  });
+  const server =
+    explicit ?? (pairing.server === undefined ? undefined : serverOf(codec, pairing.server));
+  return { codec, server, optimizer: pairing.optimizer };
+}
+
+function transformsOf(request: JobRequest, dataset: Dataset): readonly TransformDescription[] {
+  const usual = defaultTransforms(dataset);
+  return request.nonIid
+    ? [...usual, { name: "make_non_iid", batchSize: request.batchSize }]
+    : usual;
+}
+
+async function traceRequested(request: JobRequest, dataset: Dataset) {
+  const inputSize = dataset.inputShape.reduce((product, extent) => product * extent, 1);
+  if (request.inputSize !== undefined && request.inputSize !== inputSize) {
+    throw new PsgdError(
+      "SETTINGS_INVALID",
+      `\`--input\`: expected ${inputSize}, the size of a sample of ${dataset.name}, got ${request.inputSize}; leave it out`,
+    );
+  }
+  const builder =
+    request.model in MODELS
+      ? MODELS[request.model as keyof typeof MODELS]
+      : await userModel(request.model);
+  const model = buildModel(builder, {
+    inputShape: [inputSize],
+    outputSize: dataset.outputSize,
+    seed: request.seed,
+    name: request.model,
+  });
+  try {
+    const traced = traceModel(model, {
+      batchSize: request.batchSize,
+      evaluationBatchSize: EVALUATION_BATCH_SIZE,
+      loss: dataset.task === "classification" ? "softmaxCrossEntropy" : "meanSquaredError",
+    });
+    return { ...traced, evaluationBatchSize: EVALUATION_BATCH_SIZE };
+  } finally {
+    model.dispose();
+  }
+}
+
+/** The default export of a user's file; its `@tensorflow/tfjs` is the tracer's own copy. */
+async function userModel(file: string): Promise<unknown> {
+  const source = await bundleModule(resolve(file), "MODEL_INVALID");
+  (globalThis as Record<symbol, unknown>)[Symbol.for(TENSORFLOW_GLOBAL)] = loadTensorFlow();
+  try {
+    return (await moduleLoader(bundleDirectory())(source))["default"];
+  } catch (cause) {
+    throw new PsgdError(
+      "MODEL_INVALID",
+      `${file}: its code threw while it was loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}

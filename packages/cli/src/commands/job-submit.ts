@@ -1,0 +1,281 @@
+import { resolve } from "node:path";
+import type { Argv } from "yargs";
+import { PsgdError, nodeName, toErrorRecord, type NodeId } from "@psgd/core";
+import {
+  nodesOf,
+  placeNodes,
+  submitJob,
+  systemClock,
+  systemRandom,
+  type Placement,
+} from "@psgd/runtime";
+import { buildJob, type BuiltJob } from "../build-job.js";
+import { DEFAULT_NATS_URL, connectCluster, type Cluster } from "../compose.js";
+import { echoLines } from "../echo.js";
+import { EXIT_CODES } from "../exit-codes.js";
+import { jobRequestOf, withJobOptions, withUnderscores } from "../job-options.js";
+import { DISCOVERY_MS, attach, findJob, openClient } from "../job-session.js";
+import { bytesText } from "../live-display.js";
+import { startLocalCluster } from "../local-cluster.js";
+import { jsonOutput, textOutput, type Output } from "../output.js";
+import { readWorkerFile } from "../worker-file.js";
+
+const WORKER_FILE = "worker.json";
+
+/** A worker that is alive leases at once; one that does not is not. */
+const LEASE_TIMEOUT_MS = 7_000;
+
+/** Adds the submitter's options. */
+export function withSubmitOptions(parser: Argv): Argv {
+  return withJobOptions(parser)
+    .option("nats", {
+      type: "string",
+      requiresArg: true,
+      default: process.env["NATS_URL"] ?? DEFAULT_NATS_URL,
+      describe: "URL of the nats-server, several with commas (also NATS_URL)",
+    })
+    .option("workers", {
+      type: "string",
+      requiresArg: true,
+      describe: `file that names the machines, by default ${WORKER_FILE} if it is there; else who is idle`,
+    })
+    .option(
+      "network-bandwidth",
+      withUnderscores("network-bandwidth", {
+        type: "number",
+        default: 180,
+        describe: "Mbit/s, for how long sending the packages may take",
+      }),
+    )
+    .option("local", {
+      type: "boolean",
+      default: false,
+      describe: "run the whole job in this process, nodes as threads; needs no server",
+    })
+    .option("detach", {
+      type: "boolean",
+      default: false,
+      describe: "leave when the job has started",
+    })
+    .option("retrieve", {
+      type: "string",
+      requiresArg: true,
+      describe: "bring home the results of this job (waits for it to end)",
+    })
+    .option("cancel", { type: "string", requiresArg: true, describe: "call this job off" })
+    .option(
+      "output-dir",
+      withUnderscores("output-dir", {
+        type: "string",
+        default: ".",
+        describe: "where results go; logs go into its tmp_log",
+      }),
+    )
+    .option("json", {
+      type: "boolean",
+      default: false,
+      describe: "one JSON value a line, for programs",
+    })
+    .conflicts("local", ["detach", "retrieve", "cancel", "workers"])
+    .conflicts("retrieve", ["cancel", "detach"]);
+}
+
+/** Submits, retrieves or cancels. @returns the exit code */
+export async function runJobSubmit(args: Readonly<Record<string, unknown>>): Promise<number> {
+  const outputDirectory = resolve(args["output-dir"] as string);
+  const output =
+    args["json"] === true ? jsonOutput() : textOutput(resolve(outputDirectory, "tmp_log"));
+  try {
+    const retrieve = args["retrieve"] as string | undefined;
+    const cancel = args["cancel"] as string | undefined;
+    if (retrieve !== undefined) return await retrieveJob(args, retrieve, output, outputDirectory);
+    if (cancel !== undefined) return await cancelJob(args, cancel, output);
+    return await submit(args, output, outputDirectory);
+  } catch (error) {
+    // The log of a submission says how it ended; the caller says it to the user.
+    output.endProgress();
+    throw error;
+  } finally {
+    await output.close();
+  }
+}
+
+async function submit(
+  args: Readonly<Record<string, unknown>>,
+  output: Output,
+  outputDirectory: string,
+): Promise<number> {
+  const job = await buildJob(jobRequestOf(args), {
+    log: output.log,
+    onDownload: downloadReporter(output),
+  });
+  const { spec, packages } = job;
+  for (const line of echoLines(spec)) output.log.info(line);
+  if (job.dataset.synthetic)
+    output.log.info(
+      `Dataset ${spec.dataset} is synthetic: made by this program from a seed, it stands for nothing measured.`,
+    );
+  const nodes = nodesOf(spec);
+  const isLocal = args["local"] === true;
+  const abort = new AbortController();
+  const onSignal = (): void => abort.abort();
+  process.once("SIGINT", onSignal);
+  const local = isLocal ? await startLocalCluster(nodes.length) : undefined;
+  const cluster: Cluster = local ?? (await connectCluster(args["nats"] as string, "job-submit"));
+  try {
+    const placement = await place(args, cluster, job, isLocal);
+    for (const [nodeId, worker] of placement) {
+      output.log.info(
+        `Add worker (Rule: ${nodeId < 0 ? "PS" : "Worker"}, Id: ${nodeId}, Address: ${worker.name}).`,
+      );
+    }
+    const client = await openClient(cluster, output.log);
+    const jobId = newJobId();
+    await submitJob({
+      jobId,
+      spec,
+      packages,
+      placement,
+      client,
+      clock: systemClock,
+      log: output.log,
+      leaseTimeoutMs: LEASE_TIMEOUT_MS,
+      readyTimeoutMs: readyTimeoutMs(job, args["network-bandwidth"] as number),
+      signal: abort.signal,
+    });
+    process.off("SIGINT", onSignal);
+    output.submitted(jobId, spec);
+    if (args["detach"] === true) {
+      output.detached(jobId);
+      await client.close();
+      return EXIT_CODES.done;
+    }
+    const addresses = new Map<NodeId, string>(
+      [...placement].map(([nodeId, { address }]) => [nodeId, address]),
+    );
+    const code = await attach({
+      jobId,
+      client,
+      addresses,
+      output,
+      canDetach: !isLocal,
+      outputDirectory,
+    });
+    await client.close();
+    return code;
+  } catch (error) {
+    if (abort.signal.aborted) {
+      output.log.error(toErrorRecord(error).message);
+      return EXIT_CODES.interrupted;
+    }
+    throw error;
+  } finally {
+    process.off("SIGINT", onSignal);
+    await local?.close();
+    await cluster.transport.close();
+  }
+}
+
+async function place(
+  args: Readonly<Record<string, unknown>>,
+  cluster: Cluster,
+  job: BuiltJob,
+  isLocal: boolean,
+): Promise<Placement> {
+  const named = args["workers"] as string | undefined;
+  const file = isLocal
+    ? undefined
+    : await readWorkerFile(named ?? WORKER_FILE, named !== undefined);
+  const nodes = nodesOf(job.spec);
+  const workers = await cluster.directory.list({
+    timeoutMs: DISCOVERY_MS,
+    enough: (found) => isLocal && found.length > 0,
+  });
+  return placeNodes(nodes, workers, file);
+}
+
+/** The original's rule (package size × nodes / bandwidth), and time for each node to start and compile. */
+function readyTimeoutMs(job: BuiltJob, bandwidthMbit: number): number {
+  if (!(bandwidthMbit > 0))
+    throw new PsgdError(
+      "SETTINGS_INVALID",
+      `\`--network-bandwidth\`: expected Mbit/s, more than 0, got ${bandwidthMbit}`,
+    );
+  const bytes = Object.values(job.packages).reduce((sum, content) => sum + content.length, 0);
+  return 60_000 + (1000 * 8 * bytes * nodesOf(job.spec).length) / (bandwidthMbit * 1e6);
+}
+
+async function retrieveJob(
+  args: Readonly<Record<string, unknown>>,
+  jobId: string,
+  output: Output,
+  outputDirectory: string,
+): Promise<number> {
+  const cluster = await connectCluster(args["nats"] as string, "job-submit --retrieve");
+  const client = await openClient(cluster, output.log);
+  const { records, addresses } = await findJob(cluster, client, jobId, output.log);
+  const [first] = records.values();
+  for (const nodeId of nodesOf(first!.spec)) {
+    if (!records.has(nodeId))
+      output.log.warn(
+        `${nodeName(nodeId)}: no worker that answers has kept its results; the others are fetched.`,
+      );
+    else output.log.info(`Acquire log file from worker(${nodeId}).`);
+  }
+  const code = await attach({ jobId, client, addresses, output, canDetach: true, outputDirectory });
+  await client.close();
+  await cluster.transport.close();
+  return code;
+}
+
+async function cancelJob(
+  args: Readonly<Record<string, unknown>>,
+  jobId: string,
+  output: Output,
+): Promise<number> {
+  const cluster = await connectCluster(args["nats"] as string, "job-submit --cancel");
+  const client = await openClient(cluster, output.log);
+  const { records, addresses } = await findJob(cluster, client, jobId, output.log);
+  if ([...records.values()].every((record) => record.finishedAt !== undefined)) {
+    output.log.info(
+      `Job ${jobId} has ended already; \`job-submit --retrieve ${jobId}\` brings its results home.`,
+    );
+  }
+  const error = new PsgdError(
+    "JOB_CANCELLED",
+    `job ${jobId}: cancelled by \`job-submit --cancel\``,
+  );
+  for (const address of new Set(addresses.values()))
+    client.send(address, {
+      type: "cancel",
+      jobId,
+      error: { code: error.code, message: error.message, stack: undefined, details: {} },
+    });
+  output.log.info(`Killing process on {${[...addresses.keys()].join(", ")}}`);
+  await client.close();
+  await cluster.transport.close();
+  return EXIT_CODES.done;
+}
+
+/** Readable, sortable by time, and unlike any other: its random part has 32 bits. */
+function newJobId(): string {
+  const time = systemClock.wallTime().toISOString();
+  const stamp = `${time.slice(0, 10)}-${time.slice(11, 19)}`
+    .replaceAll(/[-:]/g, "")
+    .replace(/^(\d{8})/, "$1-");
+  return `${stamp}-${systemRandom().uint32().toString(36).padStart(7, "0")}`;
+}
+
+function downloadReporter(
+  output: Output,
+): (progress: { file: string; receivedBytes: number; totalBytes: number | undefined }) => void {
+  let nextAt = 0;
+  return ({ file, receivedBytes, totalBytes }) => {
+    const now = systemClock.now();
+    if (now < nextAt && receivedBytes !== totalBytes) return;
+    nextAt = now + 1_000;
+    output.log.info(
+      `Downloading ${file}: ${bytesText(receivedBytes)}${totalBytes === undefined ? "" : ` of ${bytesText(totalBytes)}`}`,
+    );
+  };
+}

@@ -1,0 +1,170 @@
+import { PsgdError, type Logger, type NodeId } from "@psgd/core";
+import {
+  JobClient,
+  fetchResults,
+  followJob,
+  diskStore,
+  listRecords,
+  systemClock,
+  systemRandom,
+  type JobFollower,
+  type JobOutcome,
+  type NodeRecord,
+  type NodeResults,
+} from "@psgd/runtime";
+import { VERSION, type Cluster } from "./compose.js";
+import { EXIT_CODES } from "./exit-codes.js";
+import type { Output } from "./output.js";
+import { saveResults } from "./save-results.js";
+
+/** How long workers get to say that they are there. */
+export const DISCOVERY_MS = 2_000;
+
+/** The exit code a detached submitter ends with: the job goes on, nothing is wrong. */
+const DETACHED = EXIT_CODES.done;
+
+/** Opens this process's lines to the workers of a cluster. */
+export async function openClient(cluster: Cluster, log: Logger): Promise<JobClient> {
+  const random = systemRandom();
+  const address = `client.${random.uint32().toString(36)}${random.uint32().toString(36)}`;
+  return JobClient.open({ transport: cluster.transport, clock: systemClock, random, address, log });
+}
+
+/** The job's records by node, and where each node's worker is; asks everybody. */
+export async function findJob(
+  cluster: Cluster,
+  client: JobClient,
+  jobId: string,
+  log: Logger,
+): Promise<{ records: ReadonlyMap<NodeId, NodeRecord>; addresses: ReadonlyMap<NodeId, string> }> {
+  const workers = await cluster.directory.list({ timeoutMs: DISCOVERY_MS });
+  const found = await listRecords(
+    client,
+    systemClock,
+    workers.map(({ address }) => address),
+    DISCOVERY_MS,
+    log,
+  );
+  const records = new Map<NodeId, NodeRecord>();
+  const addresses = new Map<NodeId, string>();
+  for (const [address, all] of found) {
+    for (const record of all.filter((each) => each.jobId === jobId)) {
+      records.set(record.nodeId, record);
+      addresses.set(record.nodeId, address);
+    }
+  }
+  if (records.size > 0) return { records, addresses };
+  const known = [...new Set([...found.values()].flat().map((record) => record.jobId))];
+  throw new PsgdError(
+    "JOB_UNKNOWN",
+    `job ${jobId}: expected a job that one of the ${workers.length} workers which answer has kept, got none; known: ${known.join(", ") || "no job"}; see \`psgd jobs\``,
+  );
+}
+
+export interface AttachOptions {
+  readonly jobId: string;
+  readonly client: JobClient;
+  readonly addresses: ReadonlyMap<NodeId, string>;
+  readonly output: Output;
+  /** Whether the job goes on without us: then a first Ctrl-C leaves it. */
+  readonly canDetach: boolean;
+  readonly outputDirectory: string;
+}
+
+/** Shows a job until it ends, brings its results home, and says how it ended. @returns the exit code */
+export async function attach(options: AttachOptions): Promise<number> {
+  const { jobId, client, addresses, output, canDetach } = options;
+  const follower = followJob({
+    jobId,
+    client,
+    addresses,
+    observer: {
+      onProgress: (nodeId, progress) => output.progress(nodeId, progress),
+      onEnded: (record) => output.ended(record),
+      onLost: (_nodeId, error) => output.log.error(error.message),
+    },
+  });
+  const interruption = new Interruption(follower, options);
+  const outcome = await Promise.race([follower.outcome, interruption.detached]);
+  interruption.dispose();
+  output.endProgress();
+  if (outcome === undefined) {
+    follower.detach();
+    output.detached(jobId);
+    return DETACHED;
+  }
+  return conclude(outcome, options, interruption.isCancelled);
+}
+
+async function conclude(
+  outcome: JobOutcome,
+  options: AttachOptions,
+  isCancelled: boolean,
+): Promise<number> {
+  const { jobId, client, addresses, output } = options;
+  const results: NodeResults[] = [];
+  let fetchError: unknown;
+  for (const { nodeId } of outcome.records) {
+    try {
+      results.push(await fetchResults(client, systemClock, addresses.get(nodeId)!, jobId, nodeId));
+    } catch (error) {
+      fetchError ??= error;
+    }
+  }
+  const saved = await saveResults({
+    jobId,
+    results,
+    store: diskStore(options.outputDirectory),
+    log: output.log,
+    version: VERSION,
+  });
+  for (const { record } of results)
+    client.send(addresses.get(record.nodeId)!, { type: "retrieved", jobId, nodeId: record.nodeId });
+  output.finished(outcome, saved);
+  if (outcome.error !== undefined) {
+    if (isCancelled) return EXIT_CODES.interrupted;
+    throw outcome.error;
+  }
+  // eslint-disable-next-line @typescript-eslint/only-throw-error -- what was caught is thrown as it came
+  if (fetchError !== undefined) throw fetchError;
+  return EXIT_CODES.done;
+}
+
+/** Ctrl-C: once leaves the job to the cluster, twice calls it off. */
+class Interruption {
+  /** Resolves when the user leaves. */
+  readonly detached: Promise<undefined>;
+  isCancelled = false;
+  readonly #onSignal: () => void;
+
+  constructor(follower: JobFollower, { jobId, canDetach, output }: AttachOptions) {
+    let leave: () => void = () => {};
+    this.detached = new Promise((resolve) => {
+      leave = () => resolve(undefined);
+    });
+    let cancelTimer: () => void = () => {};
+    let count = 0;
+    this.#onSignal = () => {
+      count++;
+      if (count === 1 && canDetach) {
+        output.log.info(
+          "Leaving the job to the cluster; press Ctrl-C again within a second to cancel it instead.",
+        );
+        cancelTimer = systemClock.setTimer(1_000, leave);
+        return;
+      }
+      cancelTimer();
+      if (this.isCancelled) return;
+      this.isCancelled = true;
+      output.log.info(`Job shutdown by user.`);
+      follower.cancel(new PsgdError("JOB_CANCELLED", `job ${jobId}: cancelled by its submitter`));
+    };
+    process.on("SIGINT", this.#onSignal);
+    process.on("SIGTERM", this.#onSignal);
+  }
+
+  dispose(): void {
+    process.off("SIGINT", this.#onSignal);
+    process.off("SIGTERM", this.#onSignal);
+  }
+}

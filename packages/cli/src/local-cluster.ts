@@ -1,0 +1,54 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { SILENT } from "@psgd/core";
+import { WorkerDaemon, diskStore, systemClock, systemRandom, threadNodeHost } from "@psgd/runtime";
+import { MemoryNetwork } from "@psgd/transport";
+import { ENGINES, VERSION, type Cluster } from "./compose.js";
+import type { NodeThreadConfig } from "./node-thread.js";
+
+const NODE_THREAD = fileURLToPath(new URL("./node-thread.js", import.meta.url));
+
+/** A cluster inside this process: one worker whose nodes are threads, over the memory transport. */
+export interface LocalCluster extends Cluster {
+  close(): Promise<void>;
+}
+
+export async function startLocalCluster(slots: number): Promise<LocalCluster> {
+  const workDirectory = await mkdtemp(join(tmpdir(), "psgd-local-"));
+  const network = new MemoryNetwork();
+  const directory = network.directory();
+  const config: NodeThreadConfig = { workDirectory };
+  const daemon = await WorkerDaemon.start({
+    info: {
+      workerId: "local",
+      name: "local",
+      version: VERSION,
+      hosts: [],
+      engines: Object.keys(ENGINES),
+      labels: {},
+      slots,
+    },
+    transport: network.connect(),
+    directory,
+    store: diskStore(workDirectory),
+    host: threadNodeHost({
+      entry: NODE_THREAD,
+      config,
+      maxThreads: slots,
+      attach: (port) => network.attach(port),
+    }),
+    clock: systemClock,
+    random: systemRandom(),
+    log: SILENT,
+  });
+  return {
+    transport: network.connect(),
+    directory,
+    async close() {
+      await daemon.stop(0);
+      await rm(workDirectory, { recursive: true, force: true });
+    },
+  };
+}

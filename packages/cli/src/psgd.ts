@@ -1,0 +1,3 @@
+import { psgdMain } from "./index.js";
+
+await psgdMain();

@@ -1,0 +1,30 @@
+import { errorCode, toErrorRecord } from "@psgd/core";
+import { EXIT_CODES, exitCodeOf } from "./exit-codes.js";
+
+/**
+ * Runs a command and really exits with its code: native threads or open sockets do not keep the process alive. An
+ * error is said once, as JSON where the output is JSON.
+ */
+export async function runCommand(command: () => Promise<number>, isJson: boolean): Promise<never> {
+  let code: number;
+  try {
+    code = await command();
+  } catch (error) {
+    const record = toErrorRecord(error);
+    code = exitCodeOf(errorCode(error));
+    if (isJson)
+      process.stdout.write(
+        `${JSON.stringify({ type: "error", code: record.code, message: record.message, exitCode: code })}\n`,
+      );
+    else process.stderr.write(`${record.message}\n`);
+    if (code === EXIT_CODES.bug)
+      process.stderr.write(`${record.stack ?? ""}\nThis is a bug of parallel-sgd.\n`);
+  }
+  // What was written must be out before the process goes.
+  await Promise.all(
+    [process.stdout, process.stderr].map(
+      (stream) => new Promise((resolve) => stream.write("", resolve)),
+    ),
+  );
+  process.exit(code);
+}

@@ -1,0 +1,128 @@
+import { errorCode, nodeName, type Logger, type Store } from "@psgd/core";
+import type { NodeResults } from "@psgd/runtime";
+
+/** Where the results of a job were put. */
+export interface SavedResults {
+  /** By name, relative to the output directory. */
+  readonly files: readonly string[];
+  readonly manifest: string;
+  readonly model: string | undefined;
+}
+
+const encoder = new TextEncoder();
+
+/**
+ * Puts the results of a job where the user works: traces beside him, logs in `tmp_log/`, model and manifest in
+ * `job-<id>/`. A file that is there already is another job's and stays; ours gets the job's id into its name then.
+ *
+ * @param store - the output directory
+ * @throws {PsgdError} STORE_FAILED
+ */
+export async function saveResults(options: {
+  readonly jobId: string;
+  readonly results: readonly NodeResults[];
+  readonly store: Store;
+  readonly log: Logger;
+  readonly version: string;
+}): Promise<SavedResults> {
+  const { jobId, results, store, log } = options;
+  const directory = `job-${jobId}`;
+  const files: string[] = [];
+  const models = new Map<string, string>();
+  let model: string | undefined;
+  for (const { record, files: contents } of results) {
+    const modelHome = modelDirectory(directory, record.nodeId, record.summary?.modelSha256, models);
+    for (const [path, content] of contents) {
+      const isModel = path.startsWith("model/");
+      if (isModel && modelHome === undefined) continue;
+      const key = isModel
+        ? `${modelHome!}/${path.slice("model/".length)}`
+        : path.endsWith(".log")
+          ? `tmp_log/${path}`
+          : path;
+      const saved = await saveOnce(store, key, content, jobId);
+      files.push(saved);
+      if (isModel) model ??= modelHome;
+      else
+        log.info(
+          `Restoring data (${saved.startsWith("tmp_log/") ? "./" : ""}${saved}) from ${record.nodeId}.`,
+        );
+    }
+  }
+  const manifest = await saveOnce(
+    store,
+    `${directory}/manifest.json`,
+    encoder.encode(`${JSON.stringify(manifestOf(options, files), null, 2)}\n`),
+    jobId,
+  );
+  return { files, manifest, model };
+}
+
+/** Nodes that ended on the same weights share one model; another model says whose it is. */
+function modelDirectory(
+  directory: string,
+  nodeId: number,
+  hash: string | undefined,
+  models: Map<string, string>,
+): string | undefined {
+  if (hash === undefined || models.has(hash)) return undefined;
+  const home =
+    models.size === 0
+      ? `${directory}/model`
+      : `${directory}/model-${nodeName(nodeId).replace(" ", "-")}`;
+  models.set(hash, home);
+  return home;
+}
+
+async function saveOnce(
+  store: Store,
+  key: string,
+  content: Uint8Array,
+  jobId: string,
+): Promise<string> {
+  const dot = key.lastIndexOf(".");
+  const names = [key, `${key.slice(0, dot)}.${jobId}${key.slice(dot)}`];
+  for (let copy = 2; ; copy++) {
+    const name = names.shift() ?? `${key.slice(0, dot)}.${jobId}-${copy}${key.slice(dot)}`;
+    const there = await store.read(name);
+    // Fetched before, and whole: nothing to do.
+    if (there !== undefined && equal(there, content)) return name;
+    if (there !== undefined) continue;
+    try {
+      await store.write(name, content, { exclusive: true });
+      return name;
+    } catch (error) {
+      // Somebody else was faster: look again.
+      if (errorCode(error) !== "STORE_EXISTS") throw error;
+    }
+  }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+function manifestOf(
+  { jobId, results, version }: { jobId: string; results: readonly NodeResults[]; version: string },
+  files: readonly string[],
+): unknown {
+  const [first] = results;
+  return {
+    jobId,
+    version,
+    spec: first?.record.spec,
+    packages: first?.record.packages,
+    submittedAt: first?.record.submittedAt,
+    nodes: results.map(({ record }) => ({
+      nodeId: record.nodeId,
+      state: record.state,
+      finishedAt: record.finishedAt,
+      summary: record.summary,
+      error:
+        record.error === undefined
+          ? undefined
+          : { code: record.error.code, message: record.error.message },
+    })),
+    files,
+  };
+}

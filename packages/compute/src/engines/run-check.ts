@@ -1,0 +1,98 @@
+import { PsgdError, type Plan, type PlanArray, type PlanDType } from "@psgd/core";
+import { elementCount } from "../kernels/kernel-call.js";
+import { ARRAY_OF } from "../validate-plan.js";
+
+/** Checks what an executable is run with; made once per plan, because it runs at every step. */
+export class RunCheck {
+  readonly #plan: Plan;
+  readonly #inputs: readonly { name: string; dtype: PlanDType; length: number }[];
+  #isDisposed = false;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+    this.#inputs = plan.inputs.map(({ name, value }) => {
+      const { shape, dtype } = plan.values[value]!;
+      return { name, dtype, length: elementCount(shape) };
+    });
+  }
+
+  /** @throws {PsgdError} SHAPE_MISMATCH, or PLAN_INVALID after `dispose` */
+  require(
+    inputs: Readonly<Record<string, PlanArray>>,
+    parameters: Float32Array,
+    gradients: Float32Array | undefined,
+  ): void {
+    if (this.#isDisposed) {
+      throw new PsgdError(
+        "PLAN_INVALID",
+        `plan \`${this.#plan.name}\`: expected an executable in use, got one that was disposed`,
+      );
+    }
+    let count = 0;
+    for (const name in inputs) if (inputs[name] !== undefined) count++;
+    for (const input of this.#inputs) {
+      const data = inputs[input.name];
+      if (!(data instanceof ARRAY_OF[input.dtype]) || data.length !== input.length) {
+        this.#refuse(`input \`${input.name}\``, ARRAY_OF[input.dtype].name, input.length, data);
+      }
+      this.#requireOwnMemory(data, `input \`${input.name}\``);
+    }
+    if (count !== this.#inputs.length) this.#refuseUnknownInput(inputs);
+    this.#requireVector(parameters, "parameters");
+    if (this.#plan.gradients.length === 0) return;
+    this.#requireVector(gradients, "gradients");
+    if (overlap(parameters, gradients)) {
+      throw new PsgdError(
+        "SHAPE_MISMATCH",
+        `gradients: expected other memory than the parameters, got the same; plan \`${this.#plan.name}\``,
+      );
+    }
+  }
+
+  dispose(): void {
+    this.#isDisposed = true;
+  }
+
+  #requireVector(vector: unknown, what: string): asserts vector is Float32Array {
+    if (!(vector instanceof Float32Array) || vector.length !== this.#plan.layout.size) {
+      this.#refuse(what, "Float32Array", this.#plan.layout.size, vector);
+    }
+    this.#requireOwnMemory(vector, what);
+  }
+
+  #requireOwnMemory(data: PlanArray, what: string): void {
+    if (!(data.buffer instanceof ArrayBuffer)) {
+      throw new PsgdError(
+        "SHAPE_MISMATCH",
+        `${what}: expected unshared memory, got a SharedArrayBuffer; plan \`${this.#plan.name}\`; copy it first`,
+      );
+    }
+  }
+
+  #refuse(what: string, array: string, length: number, got: unknown): never {
+    const size = ArrayBuffer.isView(got) ? ` of ${(got as PlanArray).length}` : "";
+    const kind =
+      got === undefined || got === null ? "nothing" : `${(got as object).constructor.name}${size}`;
+    throw new PsgdError(
+      "SHAPE_MISMATCH",
+      `${what}: expected a ${array} of ${length}, got ${kind}; plan \`${this.#plan.name}\``,
+    );
+  }
+
+  #refuseUnknownInput(inputs: Readonly<Record<string, PlanArray>>): never {
+    const known = this.#inputs.map(({ name }) => name);
+    const unknown = Object.keys(inputs).filter((name) => !known.includes(name));
+    throw new PsgdError(
+      "SHAPE_MISMATCH",
+      `inputs: expected ${known.join(", ")}, got also ${unknown.join(", ")}; plan \`${this.#plan.name}\``,
+    );
+  }
+}
+
+function overlap(a: Float32Array, b: Float32Array): boolean {
+  return (
+    a.buffer === b.buffer &&
+    a.byteOffset < b.byteOffset + b.byteLength &&
+    b.byteOffset < a.byteOffset + a.byteLength
+  );
+}

@@ -1,0 +1,33 @@
+import { requireLength, type TensorLayout } from "@psgd/core";
+import { tensorBytes } from "./tensor-bytes.js";
+
+/**
+ * A trained model as the two files that `tf.loadLayersModel` reads.
+ *
+ * @param topology - of `TracedModel`
+ * @param weights - flat as in `layout`
+ * @throws {PsgdError} SHAPE_MISMATCH
+ */
+export function layersModelFiles(
+  topology: Readonly<Record<string, unknown>>,
+  layout: TensorLayout,
+  weights: Float32Array,
+): { readonly "model.json": Uint8Array; readonly "weights.bin": Uint8Array } {
+  requireLength(weights, layout.size, "weights of the layers model");
+  const model = {
+    format: "layers-model",
+    generatedBy: "psgd",
+    convertedBy: null,
+    modelTopology: topology,
+    weightsManifest: [
+      {
+        paths: ["weights.bin"],
+        weights: layout.tensors.map(({ name, shape }) => ({ name, shape, dtype: "float32" })),
+      },
+    ],
+  };
+  return {
+    "model.json": new TextEncoder().encode(JSON.stringify(model, undefined, 2)),
+    "weights.bin": tensorBytes(weights),
+  };
+}

@@ -1,0 +1,300 @@
+import {
+  ASSIGNMENTS,
+  PARAMETER_SERVER,
+  PsgdError,
+  createSettings,
+  layoutOfTensor,
+  seededRandom,
+  toErrorRecord,
+  type CodecClass,
+  type GlobalSettings,
+  type Logger,
+  type NodeId,
+  type TensorLayout,
+} from "@psgd/core";
+import {
+  BlockExchange,
+  CodecActor,
+  SYNC_POLICIES,
+  asynchronousSgd,
+  type ExchangeCodec,
+} from "@psgd/sgd";
+import {
+  nodeToken,
+  nodesOf,
+  resultTitle,
+  unpackPackage,
+  type CodecAndSgdPackage,
+  type GlobalSettingPackage,
+  type NodeAssignment,
+  type NodeSummary,
+  type PackageName,
+  type WeightsAndLayersPackage,
+} from "../job.js";
+import { packageKey, resultKey } from "../worker-store.js";
+import { constructCodec, loadCodecClass } from "./load-codec.js";
+import { Mesh } from "./mesh.js";
+import type { NodeControl, NodeWorld } from "./node-world.js";
+import { TrainingLoop } from "./training-loop.js";
+import { Trace } from "./trace.js";
+
+/** How long a failing node gives its last words to arrive. */
+const LAST_WORDS_MS = 1_000;
+
+/**
+ * Runs one node of a job from its packages to its last event: `ready`, then `finished` or `failed`. Never rejects.
+ * Whatever ends it, the codec is disposed and the links are closed.
+ */
+export async function runNode(
+  assignment: NodeAssignment,
+  world: NodeWorld,
+  control: NodeControl,
+): Promise<void> {
+  const { jobId, nodeId, spec } = assignment;
+  const directory = resultKey(jobId, nodeId);
+  const log = await openLog(assignment, world, control);
+  const disposals: (() => Promise<void> | void)[] = [];
+  let mesh: Mesh | undefined;
+  try {
+    const failure = new Failure(control.signal);
+    const load = <T extends object>(name: PackageName): Promise<T> =>
+      loadPackage<T>(world, assignment, name);
+    const settings = settingsOf(await load<GlobalSettingPackage>("global_setting_package"));
+    const codecs = await load<CodecAndSgdPackage>("codec_and_sgd_package");
+    const model = await load<WeightsAndLayersPackage>("weights_and_layers_package");
+    const isServer = nodeId === PARAMETER_SERVER;
+    const codecClass = await loadCodecClass(
+      isServer ? codecs.serverCodec! : codecs.codec,
+      world.loadModule,
+    );
+
+    const trace = new Trace(world.store, directory, resultTitle(spec, nodeId));
+    const loop = isServer
+      ? undefined
+      : await TrainingLoop.prepare({
+          assignment,
+          world,
+          settings,
+          codecs,
+          model,
+          trace,
+          log,
+          emit: control.emit,
+        });
+    if (loop !== undefined) disposals.push(() => loop.dispose());
+    const weights = loop?.weights ?? model.initialWeights;
+    const exchangeCodecs = buildCodecs({
+      codecClass,
+      codecs,
+      settings,
+      layout: model.layout,
+      nodeId,
+      log,
+      world,
+      jobSeed: spec.seed,
+      weights,
+      learningRate: () => loop?.learningRate ?? codecs.learningRate,
+    });
+    disposals.push(() => exchangeCodecs.forEach(({ actor }) => actor.dispose()));
+
+    const exchange = new BlockExchange({
+      nodeId,
+      layout: model.layout,
+      codecs: exchangeCodecs,
+      policy: isServer
+        ? asynchronousSgd()
+        : SYNC_POLICIES[codecs.sync]({ redundancy: settings.redundancy }),
+      clock: world.clock,
+      syncTimeoutMs: codecs.syncTimeoutMs,
+      isConnected: () => world.transport.status === "connected",
+      post: (target, message) => openMesh.post(target, message),
+      onFailure: (error) => failure.set(error),
+      log,
+    });
+    const openMesh = await Mesh.open({
+      jobId,
+      nodeId,
+      nodes: nodesOf(spec),
+      transport: world.transport,
+      clock: world.clock,
+      random: seededRandom(`${world.incarnationSeed}/${nodeToken(nodeId)}`),
+      log,
+      onBlock: (from, message) => exchange.accept(from, message),
+      onFailure: (error) => exchange.fail(error),
+    });
+    mesh = openMesh;
+    failure.onSet((error) => exchange.fail(error));
+
+    control.emit({ type: "ready" });
+    await failure.race(control.started);
+    await failure.race(openMesh.connect());
+    log.info("Execution process started.");
+    const startedAt = world.clock.now();
+    const trained =
+      loop === undefined ? undefined : await failure.race(loop.run(exchange, openMesh));
+    await failure.race(
+      loop === undefined ? openMesh.allDone(settings.nodes) : openMesh.finish(settings.nodes),
+    );
+    if (isServer) await openMesh.finish([]);
+    const summary: NodeSummary = {
+      steps: trained?.steps ?? 0,
+      elapsedMs: world.clock.now() - startedAt,
+      evaluation: trained?.evaluation,
+      modelSha256: trained?.modelSha256,
+      bytesSent: openMesh.bytesSent,
+      bytesReceived: openMesh.bytesReceived,
+      overheadBytes: openMesh.overheadBytes,
+      messagesDelivered: exchange.counts.delivered,
+      messagesLate: exchange.counts.late,
+      staleness: [...exchange.counts.staleness].sort(([a], [b]) => a - b),
+    };
+    await trace.flush();
+    await openMesh.close();
+    log.info(`Execution complete, time: ${(summary.elapsedMs / 1000).toFixed(3)} sec`);
+    await log.flush();
+    control.emit({ type: "finished", summary });
+  } catch (error) {
+    const record = toErrorRecord(error);
+    log.error(record.message);
+    mesh?.abort(error);
+    control.emit({ type: "failed", error: record });
+    await log.flush();
+    if (mesh !== undefined) await closeWithin(mesh, world, LAST_WORDS_MS);
+  } finally {
+    for (const dispose of disposals.reverse()) await dispose();
+  }
+}
+
+/** The first thing that went wrong, from wherever it came; everything awaited is raced against it. */
+class Failure {
+  readonly #promise: Promise<never>;
+  #reject!: (error: Error) => void;
+  #listeners: ((error: PsgdError) => void)[] = [];
+
+  constructor(signal: AbortSignal) {
+    this.#promise = new Promise<never>((_, reject) => {
+      this.#reject = reject;
+    });
+    // A failure while nothing is awaited is kept, not thrown into the void.
+    this.#promise.catch(() => {});
+    const onAbort = (): void => this.set(signal.reason as PsgdError);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  }
+
+  set(error: PsgdError): void {
+    this.#reject(error);
+    for (const listener of this.#listeners) listener(error);
+  }
+
+  onSet(listener: (error: PsgdError) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  race<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#promise]);
+  }
+}
+
+async function loadPackage<T extends object>(
+  world: NodeWorld,
+  assignment: NodeAssignment,
+  name: PackageName,
+): Promise<T> {
+  const bytes = await world.store.read(packageKey(assignment.packages[name]));
+  if (bytes === undefined)
+    throw new PsgdError("STORE_FAILED", `${name}: expected it in the worker's cache, got nothing`);
+  return unpackPackage<T>(name, bytes);
+}
+
+function settingsOf(values: GlobalSettingPackage): GlobalSettings {
+  return createSettings({
+    assignment: ASSIGNMENTS[values.blockAssignment](values),
+    batchSize: values.batchSize,
+    stepCount: values.stepCount,
+    parameters: values.parameters,
+  });
+}
+
+function buildCodecs(options: {
+  readonly codecClass: CodecClass;
+  readonly codecs: CodecAndSgdPackage;
+  readonly settings: GlobalSettings;
+  readonly layout: TensorLayout;
+  readonly nodeId: NodeId;
+  readonly log: Logger;
+  readonly world: NodeWorld;
+  readonly jobSeed: number;
+  readonly weights: Float32Array;
+  readonly learningRate: () => number;
+}): ExchangeCodec[] {
+  const { codecClass, codecs, settings, layout, nodeId, log, world, weights } = options;
+  const tensors = codecs.perTensor ? layout.tensors : [undefined];
+  return tensors.map((tensor, variableId) => {
+    const view =
+      tensor === undefined ? weights : weights.subarray(tensor.offset, tensor.offset + tensor.size);
+    const report = (message: string): string => `Codec: ${codecClass.name}, Report: ${message}.`;
+    const codec = constructCodec(codecClass, {
+      nodeId,
+      settings,
+      layout: tensor === undefined ? layout : layoutOfTensor(tensor),
+      random: seededRandom(`${options.jobSeed}/${nodeToken(nodeId)}/codec-${variableId}`),
+      log: {
+        info: (message) => log.info(report(message)),
+        warn: (message) => log.warn(report(message)),
+        error: (message) => log.error(report(message)),
+      },
+      currentWeights: () => view,
+      learningRate: options.learningRate,
+    });
+    const actor = new CodecActor({
+      codec,
+      nodeCount: settings.nodeCount,
+      hasServer: codecs.serverCodec !== undefined,
+      clock: world.clock,
+      callTimeoutMs: codecs.codecTimeoutMs,
+    });
+    return { actor, tensor };
+  });
+}
+
+interface NodeLog extends Logger {
+  flush(): Promise<void>;
+}
+
+/** The node's log: to its worker's console at once, and to its file. */
+async function openLog(
+  assignment: NodeAssignment,
+  world: NodeWorld,
+  control: NodeControl,
+): Promise<NodeLog> {
+  const { jobId, nodeId } = assignment;
+  const time = world.clock.wallTime().toTimeString().slice(0, 8).replaceAll(":", "-");
+  const key = `${resultKey(jobId, nodeId)}/Training log @ ${nodeToken(nodeId)}_${time}.log`;
+  let tail: Promise<void> = Promise.resolve();
+  const write = (line: string): void => {
+    control.emit({ type: "log", line });
+    tail = tail.then(() => world.store.append(key, new TextEncoder().encode(`${line}\n`)));
+    // Reported by flush, where somebody waits for it.
+    tail.catch(() => {});
+  };
+  const log = world.logger(write, nodeId);
+  log.info(`Job submission received. Node assigned node_id(${nodeId})`);
+  await tail;
+  return {
+    info: (m) => log.info(m),
+    warn: (m) => log.warn(m),
+    error: (m) => log.error(m),
+    flush: () => tail,
+  };
+}
+
+async function closeWithin(mesh: Mesh, world: NodeWorld, ms: number): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const cancel = world.clock.setTimer(ms, resolve);
+    void mesh.close().finally(() => {
+      cancel();
+      resolve();
+    });
+  });
+}

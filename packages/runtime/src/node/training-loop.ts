@@ -1,0 +1,322 @@
+import { createHash } from "node:crypto";
+import {
+  PsgdError,
+  nodeName,
+  type BlockWeight,
+  type Executable,
+  type GlobalSettings,
+  type Logger,
+  type NodeId,
+} from "@psgd/core";
+import {
+  BlockSampler,
+  datasetFromBytes,
+  fillBatch,
+  prepareData,
+  type SampleView,
+} from "@psgd/data";
+import { GRADIENT_DESCENTS, OPTIMIZERS, Optimizer, type BlockExchange } from "@psgd/sgd";
+import type {
+  CodecAndSgdPackage,
+  NodeAssignment,
+  NodeSummary,
+  WeightsAndLayersPackage,
+} from "../job.js";
+import { resultKey, packageKey } from "../worker-store.js";
+import type { Mesh } from "./mesh.js";
+import type { NodeEvent, NodeWorld } from "./node-world.js";
+import type { Trace } from "./trace.js";
+
+/** Progress is told this often, not at every step. */
+const PROGRESS_INTERVAL_MS = 250;
+
+interface Prepared {
+  readonly nodeId: NodeId;
+  readonly assignment: NodeAssignment;
+  readonly world: NodeWorld;
+  readonly settings: GlobalSettings;
+  readonly codecs: CodecAndSgdPackage;
+  readonly model: WeightsAndLayersPackage;
+  readonly train: Executable;
+  readonly evaluate: Executable;
+  readonly sampler: BlockSampler;
+  readonly trainView: SampleView;
+  readonly testView: SampleView;
+  readonly optimizer: Optimizer;
+  readonly weights: Float32Array;
+  readonly trace: Trace;
+  readonly log: Logger;
+  readonly emit: (event: NodeEvent) => void;
+}
+
+export interface TrainingLoopParts {
+  readonly assignment: NodeAssignment;
+  readonly world: NodeWorld;
+  readonly settings: GlobalSettings;
+  readonly codecs: CodecAndSgdPackage;
+  readonly model: WeightsAndLayersPackage;
+  readonly trace: Trace;
+  readonly log: Logger;
+  readonly emit: (event: NodeEvent) => void;
+}
+
+/** What training leaves behind. */
+export type Trained = Pick<NodeSummary, "steps" | "evaluation" | "modelSha256">;
+
+/** The steps of one worker: compute blocks, exchange them, apply the result; evaluate after each epoch. */
+export class TrainingLoop {
+  readonly #parts: Prepared;
+  readonly #x: Float32Array;
+  readonly #y: Float32Array;
+  #loss: number | undefined;
+  #accuracy: number | undefined;
+  #startedAt = 0;
+  #nextProgressAt = 0;
+
+  private constructor(parts: Prepared) {
+    this.#parts = parts;
+    const { batchSize } = parts.settings;
+    this.#x = new Float32Array(batchSize * parts.trainView.inputSize);
+    this.#y = new Float32Array(batchSize * parts.trainView.targetSize);
+  }
+
+  /** Compiles the plans and reads the data. */
+  static async prepare(parts: TrainingLoopParts): Promise<TrainingLoop> {
+    const { assignment, world, settings, codecs, model } = parts;
+    const { spec, nodeId } = assignment;
+    const bytes = await world.store.read(packageKey(assignment.packages.data_sample_package));
+    if (bytes === undefined)
+      throw new PsgdError(
+        "STORE_FAILED",
+        "data_sample_package: expected it in the worker's cache, got nothing",
+      );
+    const data = prepareData(datasetFromBytes(bytes), spec.transforms, {
+      seed: spec.seed,
+      blockCount: settings.blockCount,
+      batchSize: settings.batchSize,
+    });
+    const engine = world.engine(spec.engine);
+    const descent = GRADIENT_DESCENTS[codecs.gradientDescent];
+    const initialWeights = model.initialWeights.slice();
+    return new TrainingLoop({
+      ...parts,
+      nodeId,
+      train: await engine.compile(model.train),
+      evaluate: await engine.compile(model.evaluate),
+      sampler: new BlockSampler(data.train, settings),
+      trainView: data.train,
+      testView: data.test,
+      optimizer: new Optimizer({
+        rule: OPTIMIZERS[codecs.optimizer],
+        createDescent: () => descent.create(model.layout.size, codecs.learningRate),
+        initialWeights,
+      }),
+      weights: initialWeights,
+    });
+  }
+
+  /** The weights now; changed in place by each step. */
+  get weights(): Float32Array {
+    return this.#parts.weights;
+  }
+
+  get learningRate(): number {
+    return this.#parts.optimizer.learningRate;
+  }
+
+  async run(exchange: BlockExchange, mesh: Mesh): Promise<Trained> {
+    const { settings, optimizer, sampler, world, trace, weights } = this.#parts;
+    const { stepCount } = settings;
+    const { resultDelay } = optimizer.rule;
+    this.#startedAt = world.clock.now();
+    for (let step = 0; step < stepCount; step++) {
+      const blocks = this.#computeBlocks(step);
+      if (resultDelay === 1 && step > 0) optimizer.apply(await exchange.pull(step - 1), weights);
+      this.#toContent(blocks);
+      await exchange.push(step, blocks);
+      await mesh.drained();
+      if (resultDelay === 0) optimizer.apply(await exchange.pull(step), weights);
+      this.#traceStep(step, mesh);
+      // Lets frames in and out: a codec that needs nobody would never give the event loop a turn.
+      await world.clock.nextTurn();
+      if ((step + 1) % sampler.stepsPerEpoch === 0 && step + 1 < stepCount)
+        await this.#endEpoch(step);
+    }
+    if (resultDelay === 1 && stepCount > 0)
+      optimizer.apply(await exchange.pull(stepCount - 1), weights);
+    const evaluation = await this.#endEpoch(stepCount - 1);
+    this.#tellProgress(stepCount - 1, mesh);
+    await this.#writeModel();
+    await trace.flush();
+    return { steps: stepCount, evaluation, modelSha256: digest(weights) };
+  }
+
+  dispose(): void {
+    this.#parts.train.dispose();
+    this.#parts.evaluate.dispose();
+  }
+
+  #computeBlocks(step: number): BlockWeight[] {
+    const { settings, nodeId, sampler, trainView, train, weights, model } = this.#parts;
+    const blockIds = settings.nodeToBlocks[nodeId]!;
+    this.#loss = 0;
+    this.#accuracy = 0;
+    const blocks = blockIds.map((blockId): BlockWeight => {
+      fillBatch(trainView, sampler.rows({ step, blockId }), { x: this.#x, y: this.#y });
+      // A new array each time: it becomes the codec's own.
+      const content = new Float32Array(model.layout.size);
+      const { loss, accuracy } = train.run({ x: this.#x, y: this.#y }, weights, content);
+      this.#loss! += loss![0]! / blockIds.length;
+      this.#accuracy =
+        accuracy === undefined ? undefined : this.#accuracy! + accuracy[0]! / blockIds.length;
+      return { content, blockId, step, sampleCount: settings.batchSize, layout: model.layout };
+    });
+    if (!Number.isFinite(this.#loss)) throw this.#notFinite("loss", this.#loss, step);
+    return blocks;
+  }
+
+  #toContent(blocks: readonly BlockWeight[]): void {
+    const { optimizer, weights, settings } = this.#parts;
+    for (const { content, blockId, step } of blocks) {
+      optimizer.content(content, weights, blockId);
+      // Alone, a bad value shows in the next loss; among others it must not leave this node.
+      if (settings.nodeCount > 1) this.#requireFinite(content, "gradient", step);
+    }
+  }
+
+  #requireFinite(values: Float32Array, what: string, step: number): void {
+    // x − x is 0 for every finite x and NaN for the others; sums in four lanes, as one would wait for itself.
+    let a = 0;
+    let b = 0;
+    let c = 0;
+    let d = 0;
+    const end = values.length - (values.length % 4);
+    for (let i = 0; i < end; i += 4) {
+      a += values[i]! - values[i]!;
+      b += values[i + 1]! - values[i + 1]!;
+      c += values[i + 2]! - values[i + 2]!;
+      d += values[i + 3]! - values[i + 3]!;
+    }
+    for (let i = end; i < values.length; i++) a += values[i]! - values[i]!;
+    if (a + b + c + d === 0) return;
+    throw this.#notFinite(
+      what,
+      values.find((value) => !Number.isFinite(value))!,
+      step,
+    );
+  }
+
+  #notFinite(what: string, value: number, step: number): PsgdError {
+    const { nodeId, codecs } = this.#parts;
+    return new PsgdError(
+      "NOT_FINITE",
+      `${what} of step ${step}: expected finite numbers, got ${value}; ${nodeName(nodeId)}, ${codecs.gradientDescent} with learning rate ${codecs.learningRate}; ` +
+        "lower `--learn-rate`, or look for such values in the data or in what the codec returns",
+      { details: { node: nodeId, step } },
+    );
+  }
+
+  #traceStep(step: number, mesh: Mesh): void {
+    const { trace, sampler, world } = this.#parts;
+    const now = world.clock.now();
+    trace.step({
+      timeSec: (now - this.#startedAt) / 1000,
+      epoch: this.#epochOf(step),
+      batch: (step % sampler.stepsPerEpoch) + 1,
+      batchesPerEpoch: sampler.stepsPerEpoch,
+      total: step + 1,
+      loss: this.#loss!,
+      accuracy: this.#accuracy,
+      bytesSent: mesh.bytesSent,
+      bytesReceived: mesh.bytesReceived,
+    });
+    if (now >= this.#nextProgressAt) this.#tellProgress(step, mesh);
+  }
+
+  #tellProgress(step: number, mesh: Mesh): void {
+    const { world, settings, assignment, nodeId, emit } = this.#parts;
+    const now = world.clock.now();
+    this.#nextProgressAt = now + PROGRESS_INTERVAL_MS;
+    const samples = (step + 1) * settings.batchSize * settings.nodeToBlocks[nodeId]!.length;
+    emit({
+      type: "progress",
+      progress: {
+        epoch: this.#epochOf(step),
+        epochs: assignment.spec.epochs,
+        step: step + 1,
+        stepCount: settings.stepCount,
+        loss: this.#loss,
+        accuracy: this.#accuracy,
+        samplesPerSec: samples / Math.max(1e-3, (now - this.#startedAt) / 1000),
+        bytesSent: mesh.bytesSent,
+        bytesReceived: mesh.bytesReceived,
+      },
+    });
+  }
+
+  async #endEpoch(step: number): Promise<{ loss: number; accuracy: number | undefined }> {
+    const { trace, log, weights, world } = this.#parts;
+    this.#requireFinite(weights, "weight", step);
+    const evaluation = await this.#evaluate();
+    trace.evaluation({
+      timeSec: (world.clock.now() - this.#startedAt) / 1000,
+      epoch: this.#epochOf(step),
+      total: step + 1,
+      ...evaluation,
+    });
+    await trace.flush();
+    const accuracy =
+      evaluation.accuracy === undefined ? "" : `, accuracy: ${evaluation.accuracy.toFixed(4)}`;
+    log.info(`Evaluation after step ${step + 1}: Loss: ${evaluation.loss.toFixed(4)}${accuracy}`);
+    return evaluation;
+  }
+
+  /** Over the whole test set; the last batch is filled up with rows that weigh nothing. */
+  async #evaluate(): Promise<{ loss: number; accuracy: number | undefined }> {
+    const { evaluate, testView, model, weights, world } = this.#parts;
+    const size = model.evaluationBatchSize;
+    const x = new Float32Array(size * testView.inputSize);
+    const y = new Float32Array(size * testView.targetSize);
+    const weight = new Float32Array(size);
+    const order = testView.order(0);
+    let lossSum = 0;
+    let correctCount: number | undefined;
+    for (let start = 0; start < order.length; start += size) {
+      const count = Math.min(size, order.length - start);
+      const rows = order.subarray(start, start + count);
+      const batch = {
+        x: x.subarray(0, count * testView.inputSize),
+        y: y.subarray(0, count * testView.targetSize),
+      };
+      fillBatch(testView, rows, batch);
+      weight.fill(1, 0, count).fill(0, count);
+      const outputs = evaluate.run({ x, y, weight }, weights);
+      lossSum += outputs["lossSum"]![0]!;
+      const correct = outputs["correctCount"]?.[0];
+      if (correct !== undefined) correctCount = (correctCount ?? 0) + correct;
+      await world.clock.nextTurn();
+    }
+    return {
+      loss: lossSum / order.length,
+      accuracy: correctCount === undefined ? undefined : correctCount / order.length,
+    };
+  }
+
+  async #writeModel(): Promise<void> {
+    const { assignment, world, model, weights } = this.#parts;
+    const directory = resultKey(assignment.jobId, assignment.nodeId);
+    for (const [path, content] of Object.entries(world.modelFiles(model, weights))) {
+      await world.store.write(`${directory}/model/${path}`, content);
+    }
+  }
+
+  #epochOf(step: number): number {
+    return Math.floor(step / this.#parts.sampler.stepsPerEpoch) + 1;
+  }
+}
+
+function digest(weights: Float32Array): string {
+  return createHash("sha256")
+    .update(new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength))
+    .digest("hex");
+}

@@ -1,0 +1,551 @@
+import {
+  PsgdError,
+  nodeName,
+  sleep,
+  toErrorRecord,
+  type Clock,
+  type ErrorRecord,
+  type Listener,
+  type Logger,
+  type NodeId,
+  type Random,
+  type Store,
+  type Transport,
+  type WorkerDirectory,
+  type WorkerInfo,
+} from "@psgd/core";
+import { LinkEndpoint, type Link } from "@psgd/transport";
+import { pack, unpack } from "@psgd/wire";
+import {
+  PACKAGE_NAMES,
+  PROTOCOL,
+  nodeAddress,
+  nodesOf,
+  sha256,
+  type NodeAssignment,
+  type NodeRecord,
+  type NodeState,
+  type PackageName,
+} from "./job.js";
+import type { PeerMessage } from "./node/mesh.js";
+import type { NodeEvent } from "./node/node-world.js";
+import type { NodeHandle, NodeHost } from "./node-host.js";
+import { nodeKey, packageKey, recordKey, resultKey } from "./worker-store.js";
+import type { WorkerReply, WorkerRequest } from "./worker-protocol.js";
+
+export interface WorkerDaemonOptions {
+  readonly info: Omit<WorkerInfo, "address" | "protocol" | "freeSlots" | "jobs">;
+  readonly transport: Transport;
+  readonly directory: WorkerDirectory;
+  readonly store: Store;
+  readonly host: NodeHost;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Makes a package from what this machine has anyway (a data set in its own data directory), or says it cannot. */
+  readonly provide?: (sha256: string) => Promise<Uint8Array | undefined>;
+}
+
+/** A node that was asked to stop and has not is killed after this. */
+const STOP_GRACE_MS = 3_000;
+
+/** Results that were fetched stay for this many jobs, so that a second look is possible; older ones go. */
+const KEPT_RETRIEVED = 20;
+
+/** How long the peers of a node that died get to hear of it. */
+const LAST_WORDS_MS = 2_000;
+
+/**
+ * A worker: announces itself, lends slots to jobs in three phases, runs each node in a process (or thread) of its
+ * own, tells whoever is attached what happens, and keeps results until they are fetched.
+ *
+ * Concurrency: everything runs on one event loop. A session belongs to the link that opened it until `doCommit`; a
+ * link that is lost or closed before then rolls the session back, one lost after it changes nothing.
+ */
+export class WorkerDaemon {
+  readonly #options: WorkerDaemonOptions;
+  readonly #sessions = new Map<string, Session>();
+  readonly #attached = new Map<string, Set<Link>>();
+  #endpoint: LinkEndpoint | undefined;
+  #announcement: Listener | undefined;
+  #isStopping = false;
+  #onIdle: () => void = () => {};
+
+  private constructor(options: WorkerDaemonOptions) {
+    this.#options = options;
+  }
+
+  /** Connects, settles what an earlier run of this worker left behind, and announces itself. */
+  static async start(options: WorkerDaemonOptions): Promise<WorkerDaemon> {
+    const daemon = new WorkerDaemon(options);
+    await daemon.#settleInterrupted();
+    daemon.#endpoint = await LinkEndpoint.open({
+      transport: options.transport,
+      clock: options.clock,
+      random: options.random,
+      address: daemon.#address,
+      log: options.log,
+      onLink: (link) => daemon.#serve(link),
+    });
+    daemon.#announcement = await options.directory.announce(() => daemon.info());
+    return daemon;
+  }
+
+  info(): WorkerInfo {
+    return {
+      ...this.#options.info,
+      address: this.#address,
+      protocol: PROTOCOL,
+      freeSlots: this.#isStopping ? 0 : Math.max(0, this.#options.info.slots - this.#sessions.size),
+      jobs: [...new Set([...this.#sessions.values()].map((session) => session.jobId))],
+    };
+  }
+
+  /**
+   * Takes no new jobs, waits up to `graceMs` for the nodes that run, hands back those that have not finished (their
+   * job learns that the node is lost; what they wrote is kept), and says goodbye.
+   */
+  async stop(graceMs: number): Promise<void> {
+    this.#isStopping = true;
+    this.#announcement?.close();
+    const { clock, log, info } = this.#options;
+    for (const session of this.#sessions.values())
+      if (!session.isCommitted) await this.#rollBack(session, "the worker is shutting down");
+    if (this.#sessions.size > 0)
+      log.info(
+        `Waiting up to ${Math.round(graceMs / 1000)} s for ${this.#sessions.size} running node(s).`,
+      );
+    await Promise.race([this.#idle(), sleep(clock, graceMs)]);
+    for (const session of this.#sessions.values()) {
+      const error = new PsgdError(
+        "NODE_LOST",
+        `${nodeName(session.nodeId)}: its worker ${info.name} was shut down`,
+        { details: { node: session.nodeId } },
+      );
+      await this.#tellPeers(session, toErrorRecord(error));
+      this.#stopNode(session, toErrorRecord(error));
+    }
+    await Promise.race([this.#idle(), sleep(clock, STOP_GRACE_MS + LAST_WORDS_MS)]);
+    await this.#endpoint?.close();
+    await this.#options.host.close();
+  }
+
+  get #address(): string {
+    return `worker.${this.#options.info.workerId}`;
+  }
+
+  #serve(link: Link): void {
+    link.onMessage((value) => {
+      this.#handle(link, value as WorkerRequest).catch((error: unknown) => {
+        this.#options.log.error(
+          `Request from ${link.peerAddress} failed: ${toErrorRecord(error).message}`,
+        );
+      });
+    });
+    link.onLost(() => void this.#forget(link));
+    link.onClosed(() => void this.#forget(link));
+  }
+
+  async #handle(link: Link, request: WorkerRequest): Promise<void> {
+    switch (request.type) {
+      case "canCommit":
+        return this.#lease(link, request);
+      case "preCommit":
+        return this.#prepare(link, request.assignment);
+      case "package":
+        this.#sessionOf(request)?.onPackage(request.name, request.content);
+        return;
+      case "doCommit":
+        return this.#commit(link, request);
+      case "rollback": {
+        const session = this.#sessionOf(request);
+        if (session?.link === link && !session.isCommitted)
+          await this.#rollBack(session, request.reason);
+        return;
+      }
+      case "attach":
+        return this.#attach(link, request.jobId);
+      case "cancel":
+        for (const session of this.#sessions.values()) {
+          if (session.jobId === request.jobId) this.#stopNode(session, request.error);
+        }
+        return;
+      case "records":
+        this.#reply(link, { type: "records", records: await this.#records() });
+        return;
+      case "fetch":
+        return this.#sendResults(link, request);
+      case "retrieved":
+        return this.#markRetrieved(request);
+    }
+  }
+
+  // Phase 1: a slot is leased to this link's session, or refused with the reason.
+  #lease(link: Link, request: { jobId: string; nodeId: NodeId; protocol: number }): void {
+    const { jobId, nodeId } = request;
+    const { name, slots, version } = this.#options.info;
+    const refuse = (text: string): void => {
+      const error = new PsgdError("COMMIT_REJECTED", `worker ${name}: ${text}`, {
+        details: { worker: name, node: nodeId },
+      });
+      this.#options.log.info(`Job ${jobId} refused: ${error.message}`);
+      this.#reply(link, { type: "refused", jobId, nodeId, error: toErrorRecord(error) });
+    };
+    if (request.protocol !== PROTOCOL) {
+      refuse(
+        `expected protocol ${PROTOCOL} (version ${version}), got protocol ${request.protocol}; install the same version on both sides`,
+      );
+      return;
+    }
+    if (this.#isStopping) {
+      refuse("expected a running worker, got one that is shutting down; submit again");
+      return;
+    }
+    const busy = this.#sessions.size;
+    if (busy >= slots) {
+      const jobs = this.info().jobs.join(", ");
+      refuse(
+        `expected a free slot, got ${busy} of ${slots} in use by job ${jobs}; wait, or run \`job-submit --cancel ${this.info().jobs[0] ?? ""}\``,
+      );
+      return;
+    }
+    if (this.#sessionOf(request) !== undefined) {
+      refuse(`expected ${nodeName(nodeId)} of job ${jobId} once, got it twice`);
+      return;
+    }
+    this.#sessions.set(keyOf(jobId, nodeId), new Session(jobId, nodeId, link));
+    this.#options.log.info("ACK job submission.");
+    this.#reply(link, { type: "leased", jobId, nodeId });
+  }
+
+  // Phase 2: ask for each package (its bytes only if they are not here), then start the node and have it prepare.
+  async #prepare(link: Link, assignment: NodeAssignment): Promise<void> {
+    const { jobId, nodeId } = assignment;
+    const session = this.#sessionOf(assignment);
+    if (session === undefined || session.link !== link) return;
+    session.assignment = assignment;
+    try {
+      for (const name of PACKAGE_NAMES) await this.#obtain(session, assignment, name);
+      if (session.isOver) return;
+      await this.#writeRecord(session, "prepared");
+      session.handle = this.#options.host.start(assignment, {
+        onEvent: (event) => this.#onNodeEvent(session, event),
+        onExit: (reason) => void this.#onNodeExit(session, reason),
+      });
+    } catch (error) {
+      if (session.isOver) return;
+      this.#reply(link, { type: "refused", jobId, nodeId, error: toErrorRecord(error) });
+      await this.#rollBack(session, toErrorRecord(error).message);
+    }
+  }
+
+  async #obtain(session: Session, assignment: NodeAssignment, name: PackageName): Promise<void> {
+    const { store, log, provide } = this.#options;
+    const digest = assignment.packages[name];
+    const key = packageKey(digest);
+    let isHeld = (await store.read(key)) !== undefined;
+    if (!isHeld) {
+      const own = await provide?.(digest);
+      if (own !== undefined) {
+        await store.write(key, own);
+        isHeld = true;
+      }
+    }
+    log.info(`Request data: (${name})${isHeld ? ", held already" : ""}`);
+    const answer = session.expectPackage(name);
+    this.#reply(session.link, {
+      type: "requirement",
+      jobId: session.jobId,
+      nodeId: session.nodeId,
+      name,
+      isHeld,
+    });
+    const content = await answer;
+    log.info(`Ack package, type: (${name})`);
+    if (isHeld) return;
+    if (content === undefined || sha256(content) !== digest) {
+      throw new PsgdError(
+        "WIRE_MALFORMED",
+        `${name}: expected bytes with SHA-256 ${digest}, got ${content === undefined ? "none" : sha256(content)}`,
+      );
+    }
+    await store.write(key, content);
+  }
+
+  // Phase 3: from here on the job is the cluster's; the submitter may leave.
+  async #commit(link: Link, request: { jobId: string; nodeId: NodeId }): Promise<void> {
+    const session = this.#sessionOf(request);
+    if (session === undefined || session.link !== link || session.handle === undefined) return;
+    session.isCommitted = true;
+    this.#watch(link, session.jobId);
+    await this.#writeRecord(session, "running");
+    session.handle.send({ type: "start" });
+    this.#reply(link, { type: "started", jobId: session.jobId, nodeId: session.nodeId });
+  }
+
+  async #rollBack(session: Session, reason: string): Promise<void> {
+    if (session.isOver) return;
+    session.isOver = true;
+    this.#options.log.info(
+      `Job ${session.jobId}, ${nodeName(session.nodeId)}: rolled back, ${reason}`,
+    );
+    session.handle?.kill();
+    await this.#options.store.remove(nodeKey(session.jobId, session.nodeId));
+    if (session.handle === undefined) this.#release(session);
+  }
+
+  #onNodeEvent(session: Session, event: NodeEvent): void {
+    const { jobId, nodeId } = session;
+    switch (event.type) {
+      case "ready":
+        this.#reply(session.link, { type: "ready", jobId, nodeId });
+        return;
+      case "log":
+        this.#options.log.info(event.line);
+        return;
+      case "progress":
+        break;
+      case "finished":
+      case "failed":
+        session.outcome = event;
+        // What is left of the node has nothing more to say; it must not hold its slot.
+        session.cancelKill ??= this.#options.clock.setTimer(STOP_GRACE_MS, () =>
+          session.handle?.kill(),
+        );
+    }
+    this.#broadcast(jobId, { type: "event", jobId, nodeId, event });
+  }
+
+  async #onNodeExit(session: Session, reason: string): Promise<void> {
+    session.cancelKill?.();
+    const { jobId, nodeId } = session;
+    try {
+      if (session.isOver) return;
+      if (session.outcome === undefined) {
+        const error =
+          session.stopError ??
+          toErrorRecord(
+            new PsgdError(
+              "NODE_LOST",
+              `${nodeName(nodeId)}: expected to run, got its end: ${reason}; worker ${this.#options.info.name}`,
+              { details: { node: nodeId } },
+            ),
+          );
+        session.outcome = { type: "failed", error };
+        await this.#tellPeers(session, error);
+      }
+      if (!session.isCommitted) {
+        if (session.outcome.type === "failed")
+          this.#reply(session.link, {
+            type: "refused",
+            jobId,
+            nodeId,
+            error: session.outcome.error,
+          });
+        await this.#options.store.remove(nodeKey(jobId, nodeId));
+        return;
+      }
+      const record = await this.#writeRecord(session, stateOf(session.outcome));
+      this.#broadcast(jobId, { type: "ended", jobId, nodeId, record });
+    } catch (error) {
+      this.#options.log.error(`Job ${jobId}, ${nodeName(nodeId)}: ${toErrorRecord(error).message}`);
+    } finally {
+      this.#options.log.info(`Current session closed, node_id(${nodeId}).`);
+      this.#release(session);
+    }
+  }
+
+  /** Tells the other nodes of a job that one has died, for it can no longer do so itself. */
+  async #tellPeers(session: Session, error: ErrorRecord): Promise<void> {
+    if (session.assignment === undefined || !session.isCommitted) return;
+    const message: PeerMessage = { type: "abort", node: session.nodeId, error };
+    const links = nodesOf(session.assignment.spec)
+      .filter((node) => node !== session.nodeId)
+      .map((node) => this.#endpoint!.connect(nodeAddress(session.jobId, node)));
+    for (const link of links) link.send(message);
+    const closing = Promise.allSettled(links.map((link) => link.close()));
+    await Promise.race([closing, sleep(this.#options.clock, LAST_WORDS_MS)]);
+  }
+
+  #stopNode(session: Session, error: ErrorRecord): void {
+    if (session.stopError !== undefined) return;
+    session.stopError = error;
+    if (session.handle === undefined) {
+      void this.#rollBack(session, error.message);
+      return;
+    }
+    session.handle.send({ type: "stop", error });
+    session.cancelKill ??= this.#options.clock.setTimer(STOP_GRACE_MS, () =>
+      session.handle?.kill(),
+    );
+  }
+
+  #release(session: Session): void {
+    session.isOver = true;
+    this.#sessions.delete(keyOf(session.jobId, session.nodeId));
+    if (this.#sessions.size === 0) this.#onIdle();
+  }
+
+  #idle(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#sessions.size === 0) resolve();
+      else this.#onIdle = resolve;
+    });
+  }
+
+  async #forget(link: Link): Promise<void> {
+    for (const links of this.#attached.values()) links.delete(link);
+    for (const session of this.#sessions.values()) {
+      if (session.link === link && !session.isCommitted)
+        await this.#rollBack(session, "its submitter is gone");
+    }
+  }
+
+  #watch(link: Link, jobId: string): void {
+    const links = this.#attached.get(jobId) ?? new Set();
+    links.add(link);
+    this.#attached.set(jobId, links);
+  }
+
+  async #attach(link: Link, jobId: string): Promise<void> {
+    this.#watch(link, jobId);
+    for (const record of await this.#records()) {
+      const { nodeId } = record;
+      if (record.jobId === jobId && record.finishedAt !== undefined)
+        this.#reply(link, { type: "ended", jobId, nodeId, record });
+    }
+  }
+
+  #broadcast(jobId: string, reply: WorkerReply): void {
+    for (const link of this.#attached.get(jobId) ?? []) this.#reply(link, reply);
+  }
+
+  #reply(link: Link, reply: WorkerReply): void {
+    if (!link.isClosed) link.send(reply);
+  }
+
+  async #sendResults(
+    link: Link,
+    { jobId, nodeId }: { jobId: string; nodeId: NodeId },
+  ): Promise<void> {
+    const { store } = this.#options;
+    const record = await this.#readRecord(recordKey(jobId, nodeId));
+    if (record === undefined) return;
+    this.#options.log.info("ACK logfile reclaim.");
+    const prefix = `${resultKey(jobId, nodeId)}/`;
+    for (const { key } of await store.list(prefix)) {
+      const content = await store.read(key);
+      if (content !== undefined)
+        this.#reply(link, { type: "file", jobId, nodeId, path: key.slice(prefix.length), content });
+    }
+    this.#reply(link, { type: "fetched", jobId, nodeId, record });
+  }
+
+  async #markRetrieved({ jobId, nodeId }: { jobId: string; nodeId: NodeId }): Promise<void> {
+    const record = await this.#readRecord(recordKey(jobId, nodeId));
+    if (record === undefined || record.finishedAt === undefined) return;
+    await this.#options.store.write(
+      recordKey(jobId, nodeId),
+      pack({ ...record, isRetrieved: true }),
+    );
+    const retrieved = (await this.#records())
+      .filter((old) => old.isRetrieved)
+      .sort((a, b) => (a.finishedAt ?? "").localeCompare(b.finishedAt ?? ""));
+    for (const old of retrieved.slice(0, -KEPT_RETRIEVED))
+      await this.#options.store.remove(nodeKey(old.jobId, old.nodeId));
+  }
+
+  async #writeRecord(session: Session, state: NodeState): Promise<NodeRecord> {
+    const { outcome, assignment } = session;
+    const hasEnded = outcome !== undefined;
+    const record: NodeRecord = {
+      ...assignment!,
+      state,
+      finishedAt: hasEnded ? this.#options.clock.wallTime().toISOString() : undefined,
+      error: outcome?.type === "failed" ? outcome.error : undefined,
+      summary: outcome?.type === "finished" ? outcome.summary : undefined,
+      isRetrieved: false,
+    };
+    await this.#options.store.write(recordKey(session.jobId, session.nodeId), pack(record));
+    return record;
+  }
+
+  async #records(): Promise<NodeRecord[]> {
+    const entries = await this.#options.store.list("jobs/");
+    const keys = entries.map(({ key }) => key).filter((key) => key.endsWith("/record"));
+    const records = await Promise.all(keys.map((key) => this.#readRecord(key)));
+    return records.filter((record) => record !== undefined);
+  }
+
+  async #readRecord(key: string): Promise<NodeRecord | undefined> {
+    const bytes = await this.#options.store.read(key);
+    return bytes === undefined ? undefined : (unpack(bytes) as NodeRecord);
+  }
+
+  /** What ran when an earlier process of this worker died has ended with it. */
+  async #settleInterrupted(): Promise<void> {
+    for (const record of await this.#records()) {
+      if (record.finishedAt !== undefined) continue;
+      const { jobId, nodeId } = record;
+      if (record.state === "prepared") {
+        await this.#options.store.remove(nodeKey(jobId, nodeId));
+        continue;
+      }
+      const error = new PsgdError(
+        "NODE_LOST",
+        `${nodeName(nodeId)}: its worker ${this.#options.info.name} ended while it ran`,
+        { details: { node: nodeId } },
+      );
+      const finishedAt = this.#options.clock.wallTime().toISOString();
+      await this.#options.store.write(
+        recordKey(jobId, nodeId),
+        pack({ ...record, state: "failed", error: toErrorRecord(error), finishedAt }),
+      );
+    }
+  }
+
+  #sessionOf({ jobId, nodeId }: { jobId: string; nodeId: NodeId }): Session | undefined {
+    return this.#sessions.get(keyOf(jobId, nodeId));
+  }
+}
+
+/** One node of one job on this worker, from lease to release. */
+class Session {
+  readonly jobId: string;
+  readonly nodeId: NodeId;
+  readonly link: Link;
+  assignment: NodeAssignment | undefined;
+  handle: NodeHandle | undefined;
+  isCommitted = false;
+  /** Rolled back or released: events that still arrive mean nothing. */
+  isOver = false;
+  outcome: Extract<NodeEvent, { type: "finished" | "failed" }> | undefined;
+  stopError: ErrorRecord | undefined;
+  cancelKill: (() => void) | undefined;
+  #waiting: { name: PackageName; resolve: (content: Uint8Array | undefined) => void } | undefined;
+
+  constructor(jobId: string, nodeId: NodeId, link: Link) {
+    this.jobId = jobId;
+    this.nodeId = nodeId;
+    this.link = link;
+  }
+
+  expectPackage(name: PackageName): Promise<Uint8Array | undefined> {
+    return new Promise((resolve) => {
+      this.#waiting = { name, resolve };
+    });
+  }
+
+  onPackage(name: PackageName, content: Uint8Array | undefined): void {
+    if (this.#waiting?.name === name) this.#waiting.resolve(content);
+  }
+}
+
+function keyOf(jobId: string, nodeId: NodeId): string {
+  return `${jobId}/${nodeId}`;
+}
+
+function stateOf(outcome: Extract<NodeEvent, { type: "finished" | "failed" }>): NodeState {
+  if (outcome.type === "finished") return "done";
+  return outcome.error.code === "JOB_CANCELLED" ? "cancelled" : "failed";
+}

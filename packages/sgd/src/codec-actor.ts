@@ -1,0 +1,209 @@
+import {
+  PARAMETER_SERVER,
+  PsgdError,
+  isPsgdError,
+  nodeName,
+  toErrorRecord,
+  type BlockWeight,
+  type Clock,
+  type Codec,
+  type CodecReturn,
+  type NetEncapsulation,
+  type NodeId,
+} from "@psgd/core";
+
+/** Takes one envelope; called while the codec's call still runs, so the content must be copied before it returns. */
+export type Emit = (envelope: NetEncapsulation) => void;
+
+export interface CodecActorOptions {
+  readonly codec: Codec;
+  readonly nodeCount: number;
+  /** Whether the job has a parameter server to send to. */
+  readonly hasServer: boolean;
+  readonly clock: Clock;
+  /** How long one call may take, its promise included. */
+  readonly callTimeoutMs: number;
+}
+
+/**
+ * Runs one codec as an actor: calls queue up, each is awaited before the next begins, whatever it returned is turned
+ * into envelopes with valid targets, and whatever it threw is wrapped once with the place it came from.
+ */
+export class CodecActor {
+  readonly codec: Codec;
+  readonly #options: CodecActorOptions;
+  #tail: Promise<void> = Promise.resolve();
+  #pendingCount = 0;
+
+  constructor(options: CodecActorOptions) {
+    this.codec = options.codec;
+    this.#options = options;
+  }
+
+  update(block: BlockWeight, emit: Emit): Promise<void> {
+    return this.#call(
+      "updateBlocks",
+      `step ${block.step}, block ${block.blockId}`,
+      () => this.codec.updateBlocks(block),
+      emit,
+    );
+  }
+
+  receive(content: unknown, from: NodeId, step: number, emit: Emit): Promise<void> {
+    return this.#call(
+      "receiveBlocks",
+      `step ${step}, message from ${nodeName(from)}`,
+      () => this.codec.receiveBlocks(content),
+      emit,
+    );
+  }
+
+  syncTimeout(step: number, emit: Emit): Promise<void> {
+    return this.#call("onSyncTimeout", `step ${step}`, () => this.codec.onSyncTimeout(), emit);
+  }
+
+  dispose(): void {
+    try {
+      this.codec.dispose();
+    } catch (cause) {
+      throw this.#wrap("dispose", "end of the job", cause);
+    }
+  }
+
+  #call(method: string, where: string, call: () => CodecReturn, emit: Emit): Promise<void> {
+    // The common case, nothing queued and nothing awaited, must not cost a turn of the queue.
+    const run =
+      this.#pendingCount === 0
+        ? this.#run(method, where, call, emit)
+        : this.#tail.then(() => this.#run(method, where, call, emit));
+    this.#pendingCount++;
+    this.#tail = run.then(
+      () => {
+        this.#pendingCount--;
+      },
+      () => {
+        this.#pendingCount--;
+      },
+    );
+    return run;
+  }
+
+  async #run(method: string, where: string, call: () => CodecReturn, emit: Emit): Promise<void> {
+    try {
+      const returned = call();
+      if (returned === undefined || returned === null) return;
+      if (isEnvelope(returned)) {
+        this.#emit(returned, method, where, emit);
+        return;
+      }
+      await this.#beforeDeadline(this.#drain(returned, method, where, emit), method, where);
+    } catch (cause) {
+      throw this.#wrap(method, where, cause);
+    }
+  }
+
+  async #drain(returned: unknown, method: string, where: string, emit: Emit): Promise<void> {
+    const value: unknown = isThenable(returned) ? await returned : returned;
+    if (value === undefined || value === null) return;
+    if (isEnvelope(value)) this.#emit(value, method, where, emit);
+    else if (isIterable(value))
+      for (const envelope of value) this.#emit(envelope, method, where, emit);
+    else if (isAsyncIterable(value))
+      for await (const envelope of value) this.#emit(envelope, method, where, emit);
+    else throw this.#invalidReturn(value, method, where);
+  }
+
+  #emit(envelope: unknown, method: string, where: string, emit: Emit): void {
+    if (!isEnvelope(envelope)) throw this.#invalidReturn(envelope, method, where);
+    for (const target of envelope.targets) this.#requireTarget(target, where);
+    emit(envelope);
+  }
+
+  #requireTarget(target: unknown, where: string): void {
+    const { nodeCount, hasServer } = this.#options;
+    const isWorker =
+      Number.isInteger(target) && (target as number) >= 0 && (target as number) < nodeCount;
+    if (isWorker || (hasServer && target === PARAMETER_SERVER)) return;
+    const rule = `a node id 0..${nodeCount - 1}${hasServer ? ` or PARAMETER_SERVER (${PARAMETER_SERVER})` : ""}`;
+    const remedy =
+      target === PARAMETER_SERVER
+        ? "; this job has no parameter server, add `--server-codec FILE.CLASS`"
+        : "";
+    throw new PsgdError(
+      "CODEC_INVALID_TARGET",
+      `netEncapsulation target: expected ${rule}, got ${printed(target)}; ${this.#place(where)}${remedy}`,
+      { details: { node: this.codec.nodeId } },
+    );
+  }
+
+  #invalidReturn(value: unknown, method: string, where: string): PsgdError {
+    return new PsgdError(
+      "CODEC_INVALID_RETURN",
+      `${method}: expected nothing, a netEncapsulation or an iterable of them, got ${describe(value)}; ${this.#place(where)}`,
+      { details: { node: this.codec.nodeId } },
+    );
+  }
+
+  #beforeDeadline(work: Promise<void>, method: string, where: string): Promise<void> {
+    const { clock, callTimeoutMs } = this.#options;
+    const error = new PsgdError(
+      "CODEC_TIMEOUT",
+      `${method}: expected an answer within ${callTimeoutMs} ms, got none; ${this.#place(where)}`,
+      { details: { node: this.codec.nodeId } },
+    );
+    return new Promise((resolve, reject) => {
+      const cancel = clock.setTimer(callTimeoutMs, () => reject(error));
+      work.then(resolve, reject).finally(cancel);
+    });
+  }
+
+  #wrap(method: string, where: string, cause: unknown): PsgdError {
+    // What the runtime itself found wrong with the codec already has a code and a place.
+    if (isPsgdError(cause) && cause.code.startsWith("CODEC_")) return cause;
+    const { message } = toErrorRecord(cause);
+    return new PsgdError("CODEC_THREW", `${method} threw: ${message}; ${this.#place(where)}`, {
+      details: { node: this.codec.nodeId },
+      cause,
+    });
+  }
+
+  #place(where: string): string {
+    return `codec ${this.codec.constructor.name}, ${nodeName(this.codec.nodeId)}, ${where}`;
+  }
+}
+
+function isEnvelope(value: unknown): value is NetEncapsulation {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "content" in value &&
+    "targets" in value &&
+    Array.isArray(value.targets)
+  );
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "then" in value &&
+    typeof value.then === "function"
+  );
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.iterator in value;
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}
+
+function describe(value: unknown): string {
+  if (typeof value !== "object" || value === null) return `${typeof value} ${printed(value)}`;
+  return `an object with ${Object.keys(value).length === 0 ? "no fields" : `fields ${Object.keys(value).join(", ")}`}`;
+}
+
+function printed(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
