@@ -5,8 +5,8 @@ import { isPsgdError, seededRandom } from "@psgd/core";
 import { describeDirectory, describeTransport } from "@psgd/harness";
 import { connectNats, faulty, MemoryNetwork, memoryTransportOverPort } from "@psgd/transport";
 import { describe, expect, it } from "vitest";
-import { natsServerPath, startNatsServer } from "./nats-server.js";
-import { SYSTEM_CLOCK } from "./system-clock.js";
+import { startNatsServer } from "../support/nats-server.js";
+import { systemClock } from "@psgd/runtime";
 
 const nothing = async (): Promise<void> => {};
 
@@ -44,12 +44,12 @@ describeTransport("memory over ports to another thread", async () => {
 
 describeTransport("faulty with all rates at zero", async () => {
   const network = new MemoryNetwork();
-  const faults = { random: seededRandom(1), clock: SYSTEM_CLOCK };
+  const faults = { random: seededRandom(1), clock: systemClock };
   return { connect: async () => faulty(network.connect(), faults), dispose: nothing };
 });
 
 describeDirectory("memory", async () => {
-  const directory = new MemoryNetwork().directory(SYSTEM_CLOCK);
+  const directory = new MemoryNetwork().directory(systemClock);
   return { worker: directory, visitor: directory, dispose: nothing };
 });
 
@@ -95,22 +95,17 @@ describe("memory over ports", () => {
   });
 });
 
-const program = await natsServerPath();
-if (program === undefined && process.env["REQUIRE_NATS"] === "1") {
-  throw new Error("REQUIRE_NATS is set and there is no nats-server; set NATS_SERVER_BIN");
-}
-
-describe.skipIf(program === undefined)("with a nats-server", () => {
+describe("with a nats-server", () => {
   describeTransport("nats", async () => {
-    const server = await startNatsServer(program!);
+    const server = await startNatsServer();
     return {
       connect: async () => (await connectNats({ servers: server.url, name: "test" })).transport,
-      dispose: () => server.kill(),
+      dispose: () => server[Symbol.asyncDispose](),
     };
   });
 
   describeDirectory("nats", async () => {
-    const server = await startNatsServer(program!);
+    const server = await startNatsServer();
     const worker = await connectNats({ servers: server.url, name: "worker" });
     const visitor = await connectNats({ servers: server.url, name: "visitor" });
     return {
@@ -119,13 +114,13 @@ describe.skipIf(program === undefined)("with a nats-server", () => {
       dispose: async () => {
         await worker.transport.close();
         await visitor.transport.close();
-        await server.kill();
+        await server[Symbol.asyncDispose]();
       },
     };
   });
 
   it("tells when the server goes and comes back, and delivers again", async () => {
-    await using server = await startNatsServer(program!);
+    await using server = await startNatsServer();
     const { transport, directory } = await connectNats({ servers: server.url, name: "test" });
     const next = (): Promise<string> =>
       new Promise((resolve) => {
@@ -143,7 +138,7 @@ describe.skipIf(program === undefined)("with a nats-server", () => {
     await transport.flush();
     await expect(directory.list({ timeoutMs: 10 })).rejects.toThrow(/^CLUSTER_UNREACHABLE/);
     const back = next();
-    await server.start();
+    await server.restart();
     expect(await back).toBe("connected");
     transport.send("here", Uint8Array.of(2));
     // What was sent in between is lost, not late.
