@@ -129,7 +129,7 @@ async function pair(
 function messagesOf(random: Random, count: number): unknown[] {
   return Array.from({ length: count }, (_, index) => ({
     index,
-    body: "x".repeat(random.uint32() % 600) + random.uint32(),
+    body: `${"x".repeat(random.uint32() % 600)}${random.uint32()}`,
   }));
 }
 
@@ -207,7 +207,6 @@ describe("a link over a network that loses, repeats, reorders and damages frames
   );
 
   it("delivers everything when both sides close at once with messages on the way", async () => {
-    let heardOut = 0;
     for (let seed = 0; seed < 300; seed++) {
       const faults = { dropRate: 0.2, duplicateRate: 0.2, reorderRate: 0.3 };
       const { clock, random, a, b } = await pair({ faults, seed });
@@ -219,13 +218,10 @@ describe("a link over a network that loses, repeats, reorders and damages frames
       for (const message of toB) linkA.send(message);
       for (const message of toA) linkB.send(message);
       await clock.run(Promise.all([a.endpoint.close(), b.endpoint.close()]));
-      // Seldom nothing gets through for the two seconds after which a side gives up; then it says so.
-      if ([...earA.ends, ...earB.ends].some((end) => end !== "closed")) continue;
+      expect([...earA.ends, ...earB.ends], `seed ${seed}`).toEqual(["closed", "closed"]);
       expect(earB.messages, `seed ${seed}`).toEqual(toB);
       expect(earA.messages, `seed ${seed}`).toEqual(toA);
-      heardOut++;
     }
-    expect(heardOut).toBeGreaterThan(280);
   });
 });
 

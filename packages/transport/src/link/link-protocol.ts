@@ -41,7 +41,7 @@ export const HEARTBEAT_MS = 500;
 /** An acknowledgement waits so long for a frame to travel with. */
 const ACK_DELAY_MS = 5;
 
-/** A side that closes waits so many heartbeats for each further sign that it is heard. */
+/** A side that closes gives up after so many heartbeats of silence, connected or not. */
 const CLOSE_PATIENCE_TICKS = 4;
 
 /**
@@ -149,10 +149,8 @@ export class LinkProtocol {
     this.#silentTicks = 0;
     const isFirst = this.peerLinkId === UNKNOWN_LINK;
     if (frame.type !== "reset") this.peerLinkId = frame.linkId;
-    if (this.#sending.acknowledge(frame, now)) {
-      this.#closingTicks = 0;
-      this.#effects.progressed();
-    }
+    this.#closingTicks = 0;
+    if (this.#sending.acknowledge(frame, now)) this.#effects.progressed();
     if (frame.type === "reset") {
       this.#onReset();
       return;
@@ -256,7 +254,8 @@ export class LinkProtocol {
       return;
     }
     if (this.#state === "closing" && ++this.#closingTicks > CLOSE_PATIENCE_TICKS) {
-      const isHeard = this.#sending.queuedBytes === 0;
+      // A side that has said goodbye answers until it has ours: its silence says that it has, and only our knowing is lost.
+      const isHeard = this.#hasPeerClosed || this.#sending.queuedBytes === 0;
       this.end(isHeard ? undefined : this.#lost("nobody that takes the last messages"));
       return;
     }
