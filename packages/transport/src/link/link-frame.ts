@@ -1,34 +1,39 @@
 import { crc32 } from "node:zlib";
 import { PsgdError } from "@psgd/core";
-import { uninitialized } from "@psgd/wire";
-
-/** Version of the frames; another one is refused. */
-const LINK_VERSION = 1;
+import { uninitialized, WIRE_VERSION } from "@psgd/wire";
+import { checkAddress } from "../frame-rules.js";
 
 /**
- * What a frame is: a piece of a message, the last word of a link that closes, an acknowledgement alone (also the sign
+ * What a frame is: a piece of a message, the last word of a side that closes, an acknowledgement alone (also the sign
  * of life), or the answer to a frame of a link that is not there.
  */
 export type FrameType = "data" | "bye" | "ack" | "reset";
 
+/** The position is the number on the wire, so the order never changes. */
 const TYPES: readonly FrameType[] = ["data", "bye", "ack", "reset"];
 
-/** One session of an endpoint: a restarted one is another. */
-export type Incarnation = bigint;
+/** Names one side of one link for ever: a restarted process, and a link opened anew, has another. Drawn at random. */
+export type LinkId = bigint;
+
+/** No id: the other side's, as long as nothing has come from it. */
+export const UNKNOWN_LINK: LinkId = 0n;
 
 export interface FrameHeader {
   readonly type: FrameType;
+  /** Address of the sender. */
   readonly from: string;
-  readonly incarnation: Incarnation;
-  /** The incarnation this is meant for; 0 while it is unknown. */
-  readonly peerIncarnation: Incarnation;
-  /** Position among the sender's `data` and `bye` frames, from 0; of the next one in other frames. */
+  readonly linkId: LinkId;
+  /** The receiver's id of the link; 0 while it is unknown. */
+  readonly peerLinkId: LinkId;
+  /** Position among the sender's `data` and `bye` frames, from 0; 0 in other frames. */
   readonly sequence: number;
   /** Every frame of the receiver before this position has arrived. */
   readonly acknowledged: number;
+  /** Bit i: the frame at position `acknowledged + 1 + i` has arrived too. */
+  readonly early: number;
   /** Bytes of the whole message this is a piece of. */
   readonly messageBytes: number;
-  /** Where in it the piece begins. */
+  /** Where in it the piece begins; a multiple of eight. */
   readonly offset: number;
 }
 
@@ -37,56 +42,58 @@ export interface Frame extends FrameHeader {
   readonly payload: Uint8Array;
 }
 
+/** Which of the frames after the first missing one have arrived. */
+export interface Acknowledgement {
+  readonly acknowledged: number;
+  readonly early: number;
+}
+
+/*
+ * A frame, little-endian:
+ *   0 u16 mark   2 u8 version   3 u8 type   4 u32 CRC-32 of the frame with zeros here
+ *   8 u64 link id   16 u64 link id of the receiver
+ *  24 f64 sequence   32 f64 acknowledged   40 u32 early   44 u32 message bytes   48 u32 offset / 8   52 u32 bytes of the address
+ *  56 the address of the sender, zeros up to a multiple of eight, the payload
+ */
 const FIXED_BYTES = 56;
 const MAGIC = 0x4c50;
 const CHECKSUM_OFFSET = 4;
 
-/**
- * Makes a frame with room for `payloadBytes` at its end.
- * @returns the frame, to be filled from `payloadStart` on and then sealed
- */
-export function frameFor(
-  header: FrameHeader,
-  payloadBytes: number,
-): { frame: Uint8Array; payloadStart: number } {
-  const from = new TextEncoder().encode(header.from);
-  const payloadStart = alignUp(FIXED_BYTES + from.length);
-  const frame = uninitialized(payloadStart + payloadBytes);
-  frame.fill(0, FIXED_BYTES + from.length, payloadStart);
-  frame.set(from, FIXED_BYTES);
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  view.setUint16(0, MAGIC, true);
-  view.setUint8(2, LINK_VERSION);
-  view.setUint8(3, TYPES.indexOf(header.type));
-  view.setBigUint64(8, header.incarnation, true);
-  view.setBigUint64(16, header.peerIncarnation, true);
-  view.setFloat64(24, header.sequence, true);
-  view.setFloat64(32, header.acknowledged, true);
-  view.setFloat64(40, header.messageBytes, true);
-  // Pieces are far smaller than messages may be, but where they begin may be as far.
-  view.setUint32(48, Math.floor(header.offset / 8), true);
-  view.setUint32(52, from.length, true);
-  return { frame, payloadStart };
+/** Bytes of everything but the payload. */
+export function headerBytes(from: string): number {
+  return alignUp(FIXED_BYTES + from.length);
 }
 
-/** Sets the checksum, when everything else is written. */
-export function seal(frame: Uint8Array): Uint8Array {
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  view.setUint32(CHECKSUM_OFFSET, 0, true);
-  view.setUint32(CHECKSUM_OFFSET, crc32(frame), true);
+/** Makes a frame whose last `payloadBytes` are to be filled; then `stamp` it. */
+export function frameFor(header: FrameHeader, payloadBytes: number): Uint8Array {
+  const payloadStart = headerBytes(header.from);
+  const frame = uninitialized(payloadStart + payloadBytes);
+  frame.fill(0, FIXED_BYTES, payloadStart);
+  frame.set(Buffer.from(header.from, "latin1"), FIXED_BYTES);
+  const view = viewOf(frame);
+  view.setUint16(0, MAGIC, true);
+  view.setUint8(2, WIRE_VERSION);
+  view.setUint8(3, TYPES.indexOf(header.type));
+  view.setBigUint64(8, header.linkId, true);
+  view.setFloat64(24, header.sequence, true);
+  view.setUint32(44, header.messageBytes, true);
+  view.setUint32(48, header.offset / 8, true);
+  view.setUint32(52, header.from.length, true);
+  stamp(frame, header.peerLinkId, header);
   return frame;
 }
 
-/** Writes the newest acknowledgement into a frame that is about to be sent (again). */
+/** Writes what changes between the times a frame is sent, and the checksum. */
 export function stamp(
   frame: Uint8Array,
-  acknowledged: number,
-  peerIncarnation: Incarnation,
-): Uint8Array {
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  view.setBigUint64(16, peerIncarnation, true);
+  peerLinkId: LinkId,
+  { acknowledged, early }: Acknowledgement,
+): void {
+  const view = viewOf(frame);
+  view.setBigUint64(16, peerLinkId, true);
   view.setFloat64(32, acknowledged, true);
-  return seal(frame);
+  view.setUint32(40, early, true);
+  view.setUint32(CHECKSUM_OFFSET, checksum(frame), true);
 }
 
 /**
@@ -94,37 +101,41 @@ export function stamp(
  * @throws {PsgdError} WIRE_MALFORMED if it is damaged or not one of ours; WIRE_VERSION if it is of another version
  */
 export function readFrame(bytes: Uint8Array): Frame {
-  if (bytes.length < FIXED_BYTES)
+  if (bytes.length < FIXED_BYTES) {
     throw malformed(`expected at least ${FIXED_BYTES} bytes, got ${bytes.length}`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.getUint16(0, true) !== MAGIC)
-    throw malformed("expected the mark of a link frame, got other bytes");
-  const version = view.getUint8(2);
-  if (version !== LINK_VERSION) {
-    throw new PsgdError(
-      "WIRE_VERSION",
-      `frame: expected link version ${LINK_VERSION}, got ${version}; install the same version on both sides`,
-    );
   }
-  const checksum = view.getUint32(CHECKSUM_OFFSET, true);
-  // The checksum is over the frame with zeros in its own place, so it is taken in three parts.
-  const head = crc32(bytes.subarray(0, CHECKSUM_OFFSET));
-  const computed = crc32(bytes.subarray(CHECKSUM_OFFSET + 4), crc32(ZEROS, head));
-  if (checksum !== computed)
+  const view = viewOf(bytes);
+  if (view.getUint16(0, true) !== MAGIC) {
+    throw malformed("expected the mark of a link frame, got other bytes");
+  }
+  if (view.getUint32(CHECKSUM_OFFSET, true) !== checksum(bytes)) {
     throw malformed("expected another checksum; it was damaged on its way");
+  }
+  const version = view.getUint8(2);
   const type = TYPES[view.getUint8(3)];
   const fromLength = view.getUint32(52, true);
-  const payloadStart = alignUp(FIXED_BYTES + fromLength);
-  if (type === undefined || fromLength > 255 || payloadStart > bytes.length)
-    throw malformed("expected a known type and a short address");
+  const payloadStart = alignUp(FIXED_BYTES + Math.min(fromLength, bytes.length));
+  if (payloadStart > bytes.length) throw malformed("expected an address, got the end");
+  const from = Buffer.from(bytes.subarray(FIXED_BYTES, FIXED_BYTES + fromLength)).toString(
+    "latin1",
+  );
+  if (version !== WIRE_VERSION) {
+    throw new PsgdError(
+      "WIRE_VERSION",
+      `frame: expected version ${WIRE_VERSION}, got ${version}; from ${from}; install the same release on both sides`,
+    );
+  }
+  if (type === undefined) throw malformed("expected a known type, got another");
+  checkAddress(from);
   return {
     type,
-    from: new TextDecoder().decode(bytes.subarray(FIXED_BYTES, FIXED_BYTES + fromLength)),
-    incarnation: view.getBigUint64(8, true),
-    peerIncarnation: view.getBigUint64(16, true),
+    from,
+    linkId: view.getBigUint64(8, true),
+    peerLinkId: view.getBigUint64(16, true),
     sequence: view.getFloat64(24, true),
     acknowledged: view.getFloat64(32, true),
-    messageBytes: view.getFloat64(40, true),
+    early: view.getUint32(40, true),
+    messageBytes: view.getUint32(44, true),
     offset: view.getUint32(48, true) * 8,
     payload: bytes.subarray(payloadStart),
   };
@@ -132,8 +143,18 @@ export function readFrame(bytes: Uint8Array): Frame {
 
 const ZEROS = new Uint8Array(4);
 
+/** Of the frame with zeros in the checksum's own place. */
+function checksum(frame: Uint8Array): number {
+  const before = crc32(ZEROS, crc32(frame.subarray(0, CHECKSUM_OFFSET)));
+  return crc32(frame.subarray(CHECKSUM_OFFSET + 4), before);
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 function alignUp(length: number): number {
-  return (length + 7) & ~7;
+  return Math.ceil(length / 8) * 8;
 }
 
 function malformed(text: string): PsgdError {
