@@ -100,7 +100,7 @@ describe("with a nats-server", () => {
     const server = await startNatsServer();
     return {
       connect: async () => (await connectNats({ servers: server.url, name: "test" })).transport,
-      dispose: () => server[Symbol.asyncDispose](),
+      dispose: async () => server[Symbol.asyncDispose](),
     };
   });
 
