@@ -9,6 +9,7 @@ export default {
       entry: [
         "src/index.ts",
         "src/psgd.ts",
+        "src/quickstart.ts",
         "src/node-process.ts",
         "src/node-thread.ts",
         "src/**/*.test.ts",
