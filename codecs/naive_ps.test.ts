@@ -98,7 +98,7 @@ describe("PSClient with ParaAveragingServer", () => {
     const outcomes = new Set<string>();
     for (let seed = 0; seed < 30; seed++) {
       const cluster = new Cluster({ codec: PSClient, server: ParaAveragingServer, nodeCount: 5 });
-      const values = [1e8, 0.1, -1e8, 3e-9, 7.7].map((value) => [value, value, value]);
+      const values = [2 ** 60, 1, -(2 ** 60), 3, 0.1].map((value) => [value, value, value]);
       cluster.runStep(0, ({ node }) => values[node], shuffled(`seed ${seed}`));
       const [last] = cluster.runStep(1, ({ node }) => values[node], shuffled(`again ${seed}`));
       outcomes.add([...last!].join());

@@ -31,10 +31,12 @@ describe("Plain", () => {
     const outcomes = new Set<string>();
     for (let seed = 0; seed < 50; seed++) {
       const random = seededRandom("contents");
-      // Of such different size that sums in another order would round differently.
-      const contents = Array.from({ length: 5 }, () =>
-        [1e8, 1, 1e-8].map((s) => s * random.normal()),
-      );
+      // Of such different size that sums in another order would differ, even in double precision.
+      const contents = [2 ** 60, 1, -(2 ** 60), 3, random.normal()].map((value) => [
+        value,
+        0,
+        value,
+      ]);
       const cluster = new Cluster({ codec: Plain, nodeCount: 5 });
       const results = cluster.runStep(0, ({ block }) => contents[block], shuffled(`order ${seed}`));
       for (const result of results) outcomes.add(new Uint32Array(result!.buffer).join());
@@ -108,6 +110,18 @@ describe("Plain", () => {
     expect([...cluster.nodes[0].takeResult()]).toEqual([1, 1, 1]);
     cluster.update(0, 0, 1, [0, 0, 0]);
     expect([...cluster.nodes[0].takeResult()]).toEqual([2, 2, 2]);
+  });
+
+  it("does not take a step that is sent again, or ahead, for its own", () => {
+    const cluster = new Cluster({ codec: Plain, nodeCount: 2 });
+    const [codec] = cluster.nodes;
+    cluster.runStep(0, content);
+    for (const step of [0, 1]) {
+      for (const block of [0, 1]) answerOf(codec, [block, Float32Array.of(8, 8, 8), step]);
+      expect(codec.hasResult).toBe(false);
+    }
+    cluster.update(0, 0, 1, [8, 8, 8]);
+    expect([...codec.takeResult()]).toEqual([8, 8, 8]);
   });
 
   it("sends the bytes that its header says", () => {

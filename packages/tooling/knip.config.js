@@ -1,10 +1,10 @@
 export default {
   workspaces: {
     ".": {
-      entry: ["codecs/*.ts", "test/**/*.ts", "packages/tooling/*.{js,cjs}"],
-      project: ["codecs/*.ts", "test/**/*.ts"],
+      entry: ["codecs/*.ts", "test/**/*.ts"],
+      project: ["codecs/**/*.ts", "test/**/*.ts"],
     },
-    "packages/*": { entry: ["src/index.ts", "src/**/*.test.ts"], project: ["src/**/*.ts"] },
+    "packages/*": { project: ["src/**/*.ts"] },
     "packages/cli": {
       entry: [
         "src/index.ts",
@@ -14,10 +14,11 @@ export default {
         "src/node-thread.ts",
         "src/**/*.test.ts",
       ],
+      entry: ["src/psgd.ts", "src/node-process.ts", "src/node-thread.ts"],
       project: ["src/**/*.ts"],
     },
+    "packages/tooling": { entry: ["*.{js,cjs}"] },
     workers: { entry: ["worker.ts", "bin/*.js"] },
     jobs: { entry: ["job-submit.ts", "bin/*.js"] },
   },
-  ignore: ["**/dist/**"],
 };

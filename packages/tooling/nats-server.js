@@ -113,12 +113,13 @@ async function fetchFromApt(workFolder) {
     if (error.code === "ENOENT") throw new Error("there is no apt here");
     // A bare machine has no package lists, and only root may fetch the system's.
     const ownState = await aptStateIn(join(workFolder, "apt"));
+    // It also fails if one source of many is out of order, which need not be the one that matters.
+    const updateFault = await apt([...ownState, "update"]).then(() => "", reasonOf);
     try {
-      await apt([...ownState, "update"]);
       await download(ownState);
     } catch (again) {
       throw new Error(
-        `\`apt-get download nats-server\` failed (${reasonOf(error)}), with package lists of its own too (${reasonOf(again)})`,
+        `\`apt-get download nats-server\` failed (${reasonOf(error)}), with new package lists too (${[updateFault, reasonOf(again)].filter(Boolean).join("; ")})`,
       );
     }
   }

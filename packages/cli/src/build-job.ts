@@ -136,7 +136,7 @@ export async function buildJob(
       learningRate: spec.learningRate,
     },
     model,
-    misc: { title: spec.codec, epochs: spec.epochs, engine: spec.engine, transforms },
+    misc: { epochs: spec.epochs, engine: spec.engine, transforms },
     dataset: datasetToBytes(dataset),
   });
   return { spec, packages, dataset, parameterCount: model.layout.size };

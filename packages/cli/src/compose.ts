@@ -99,7 +99,7 @@ const download: Download = async (url, onProgress) => {
   const totalBytes = length === null ? undefined : Number(length);
   const chunks: Uint8Array[] = [];
   let receivedBytes = 0;
-  for await (const chunk of response.body) {
+  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
     chunks.push(chunk);
     receivedBytes += chunk.length;
     onProgress(receivedBytes, totalBytes);

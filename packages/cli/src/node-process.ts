@@ -13,6 +13,7 @@ import {
   type NodeProcessSpec,
 } from "@psgd/runtime";
 import { connectCluster, nodeWorld } from "./compose.js";
+import { startWatchdog } from "./node-watchdog.js";
 
 /** What a worker tells its node processes about the world. */
 export interface NodeProcessConfig {
@@ -39,6 +40,7 @@ lines.on("line", (line) => {
   if (running === undefined) {
     const spec = JSON.parse(line) as NodeProcessSpec<NodeProcessConfig>;
     nodeId = spec.assignment.nodeId;
+    startWatchdog(nodeId, spec.assignment.spec.codecTimeoutMs);
     running = run(spec);
     return;
   }

@@ -32,7 +32,7 @@ export function textOutput(logDirectory: string): Output {
     .replace("T", "_")
     .replaceAll(":", "-");
   const file = logFile(logDirectory, `P-SGD Submit @ ${stamp}_${process.pid}.log`);
-  const display = liveDisplay(process.stdout, systemClock.now);
+  const display = liveDisplay(process.stdout, () => systemClock.now());
   const log = lineLogger("User Submit", systemClock, (line) => {
     display.print(line);
     file.write(line);

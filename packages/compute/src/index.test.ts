@@ -55,6 +55,20 @@ describe("the package", () => {
     expect(result.loss).toBeCloseTo(Math.LN2, 6);
   });
 
+  it("says which machine has no native binding", () => {
+    const message = inFreshProcess(`
+      import { onnxEngine } from "@psgd/compute";
+      Object.defineProperty(process, "platform", { value: "sunos" });
+      const plan = {
+        format: "psgd-plan", version: 1, name: "empty", values: [], inputs: [], parameters: [], constants: [],
+        layout: { tensors: [], size: 0 }, nodes: [], outputs: [], gradients: [],
+      };
+      const message = await onnxEngine().compile(plan).then(() => "compiled", (error) => error.message);
+      console.log(JSON.stringify(message));
+    `);
+    expect(message).toMatch(/^BACKEND_UNAVAILABLE: onnx engine: .*for sunos/);
+  });
+
   it("shares its TensorFlow.js with modules that import it themselves", () => {
     const isSame = inFreshProcess(`
       import { loadTensorFlow } from "@psgd/compute";

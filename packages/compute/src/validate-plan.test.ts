@@ -93,7 +93,12 @@ describe("validatePlan", () => {
     ["a name that is none", { ...plan(), name: "" }, /expected a name/],
     ["a list that is none", { ...plan(), nodes: { length: 0 } }, /expected a list as `nodes`/],
     ["too many nodes", { ...plan(), nodes: Array(PLAN_LIMITS.nodes + 1) }, /at most 50000 nodes/],
-    ["holes among the nodes", { ...plan(), nodes: Array(3) }, /./],
+    [
+      "a hole among the nodes",
+      { ...plan(), nodes: Object.assign(Array(5), plan().nodes) },
+      /expected an object; node 4/,
+    ],
+    ["a hole in a shape", withValue(0, { shape: Array(2), dtype: "float32" }), /positive extents/],
     ["a fractional extent", withValue(0, float(2.5, 3)), /positive extents, got \[2.5,3\]/],
     ["a negative extent", withValue(0, float(-2, -3)), /positive extents/],
     ["an empty extent", withValue(0, float(0, 3)), /positive extents/],
@@ -362,7 +367,7 @@ describe("validatePlan", () => {
         try {
           validatePlan(mutate(plan(), path, value));
         } catch (error) {
-          const what = `${path.join(".")} = ${String(JSON.stringify(value))}: ${String(error)}`;
+          const what = `${path.join(".")} = ${JSON.stringify(value)}: ${String(error)}`;
           expect(isPsgdError(error, "PLAN_INVALID"), what).toBe(true);
         }
       }

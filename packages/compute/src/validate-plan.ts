@@ -50,35 +50,38 @@ export function validatePlan(plan: unknown): Plan {
   const isDefined = new Uint8Array(candidate.values.length);
   const define = (id: unknown, what: string): PlanValue => {
     const value = valueOf(candidate, id, what);
-    if (isDefined[id as number] === 1) refuse(`expected one definition of value ${id}`, what);
+    if (isDefined[id as number] === 1)
+      refuse(`expected one definition of value ${String(id)}`, what);
     isDefined[id as number] = 1;
     return value;
   };
   const use = (id: unknown, what: string): PlanValue => {
     const value = valueOf(candidate, id, what);
     if (isDefined[id as number] !== 1) {
-      refuse(`expected value ${id} to be computed before its use, got none`, what);
+      refuse(`expected value ${String(id)} to be computed before its use, got none`, what);
     }
     return value;
   };
 
   requireNames(candidate.inputs, "input");
   for (const { name, value } of candidate.inputs) define(value, `input \`${name}\``);
-  candidate.parameters.forEach((id, index) => {
+  for (const [index, id] of candidate.parameters.entries()) {
     const slot = candidate.layout.tensors[index]!;
     const value = define(id, `parameter \`${slot.name}\``);
     requireValue(value, { shape: slot.shape, dtype: "float32" }, `parameter \`${slot.name}\``);
-  });
+  }
   for (const constant of candidate.constants) requireConstant(constant, define);
-  candidate.nodes.forEach((node, index) => requireNode(node, `node ${index}`, use, define));
+  for (const [index, node] of candidate.nodes.entries()) {
+    requireNode(node, `node ${index}`, use, define);
+  }
   requireNames(candidate.outputs, "output");
   for (const { name, value } of candidate.outputs) use(value, `output \`${name}\``);
-  candidate.gradients.forEach((id, index) => {
-    if (id === null) return;
+  for (const [index, id] of candidate.gradients.entries()) {
+    if (id === null) continue;
     const slot = candidate.layout.tensors[index]!;
     const value = use(id, `gradient of \`${slot.name}\``);
     requireValue(value, { shape: slot.shape, dtype: "float32" }, `gradient of \`${slot.name}\``);
-  });
+  }
   const missing = isDefined.indexOf(0);
   if (missing !== -1) refuse(`expected every value to be defined, got none of value ${missing}`);
   return candidate;
@@ -112,7 +115,7 @@ function requireForm(plan: Plan): void {
 
 function requireValues(values: readonly unknown[]): void {
   let totalBytes = 0;
-  values.forEach((candidate, id) => {
+  for (const [id, candidate] of values.entries()) {
     const { shape, dtype } = objectAt(candidate, `value ${id}`);
     if (typeof dtype !== "string" || !Object.hasOwn(BYTES_PER_ELEMENT, dtype)) {
       refuse(`expected float32, int32 or bool, got ${String(dtype)}`, `value ${id}`);
@@ -121,7 +124,7 @@ function requireValues(values: readonly unknown[]): void {
     const bytes = elementCount(shape) * BYTES_PER_ELEMENT[dtype as PlanDType];
     requireCount(bytes, PLAN_LIMITS.valueBytes, `bytes in value ${id}`);
     totalBytes += bytes;
-  });
+  }
   requireCount(totalBytes, PLAN_LIMITS.totalBytes, "bytes in all values");
 }
 
@@ -239,7 +242,8 @@ function requireShape(shape: unknown, where: string): asserts shape is readonly 
   const isShape =
     Array.isArray(shape) &&
     shape.length <= PLAN_LIMITS.rank &&
-    shape.every((extent) => Number.isSafeInteger(extent) && extent > 0);
+    // Spread, because `every` passes over holes.
+    [...(shape as unknown[])].every((extent) => Number.isSafeInteger(extent) && Number(extent) > 0);
   if (!isShape) {
     refuse(
       `expected a shape of at most ${PLAN_LIMITS.rank} positive extents, got ${JSON.stringify(shape)}`,

@@ -71,8 +71,10 @@ export function errorCode(error: unknown): ErrorCode | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   const { code, message } = error as { code?: unknown; message?: unknown };
   const word = typeof message === "string" ? /^([A-Z_]+): /.exec(message)?.[1] : undefined;
-  const found = typeof code === "string" && code in ERROR_CODES ? code : word;
-  return found !== undefined && found in ERROR_CODES ? (found as ErrorCode) : undefined;
+  const found = typeof code === "string" && Object.hasOwn(ERROR_CODES, code) ? code : word;
+  return found !== undefined && Object.hasOwn(ERROR_CODES, found)
+    ? (found as ErrorCode)
+    : undefined;
 }
 
 /** Whether an error, wherever it was born, is ours, and has this code if one is given. */

@@ -39,7 +39,7 @@ export function parseTransforms(value: unknown): readonly TransformDescription[]
   const firstNonIid = names.findIndex((name) => name === "make_non_iid" || name === "true_non_iid");
   if (firstNonIid >= 0 && names.lastIndexOf("shuffle") > firstNonIid) {
     faults.push(
-      `expected \`shuffle\` before \`${names[firstNonIid]}\`, got it after; it would mix what that sorts`,
+      `transforms: expected \`shuffle\` before \`${names[firstNonIid]}\`, got it after; it would mix what that sorts`,
     );
   }
   if (faults.length > 0) throw new PsgdError("SETTINGS_INVALID", faults.join("; "));

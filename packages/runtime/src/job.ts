@@ -103,10 +103,17 @@ export interface WeightsAndLayersPackage {
 
 /** What is left: names, and what is done with the data. */
 export interface MiscPackage {
-  readonly title: string;
   readonly epochs: number;
   readonly engine: string;
   readonly transforms: readonly TransformDescription[];
+}
+
+/** What is in the packages, but for the data set, which packs itself. */
+export interface PackageContents {
+  readonly global_setting_package: GlobalSettingPackage;
+  readonly codec_and_sgd_package: CodecAndSgdPackage;
+  readonly weights_and_layers_package: WeightsAndLayersPackage;
+  readonly misc_package: MiscPackage;
 }
 
 /** The packages of a job as bytes, and their identities. */
@@ -144,9 +151,12 @@ export function packJob(parts: {
  * Unpacks a package whose digest was checked: its form is what this version of `packJob` wrote.
  * @throws {PsgdError} WIRE_MALFORMED
  */
-export function unpackPackage<T extends object>(name: PackageName, bytes: Uint8Array): T {
+export function unpackPackage<Name extends keyof PackageContents>(
+  name: Name,
+  bytes: Uint8Array,
+): PackageContents[Name] {
   const value = unpack(bytes);
-  if (typeof value === "object" && value !== null) return value as T;
+  if (typeof value === "object" && value !== null) return value as PackageContents[Name];
   throw new PsgdError("WIRE_MALFORMED", `${name}: expected an object, got ${typeof value}`);
 }
 

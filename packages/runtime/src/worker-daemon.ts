@@ -52,6 +52,12 @@ const STOP_GRACE_MS = 3_000;
 /** Results that were fetched stay for this many jobs, so that a second look is possible; older ones go. */
 const KEPT_RETRIEVED = 20;
 
+const PACKAGES_OF_ONE_JOB = [
+  "global_setting_package",
+  "weights_and_layers_package",
+  "misc_package",
+] as const satisfies readonly PackageName[];
+
 /** How long the peers of a node that died get to hear of it. */
 const LAST_WORDS_MS = 2_000;
 
@@ -149,7 +155,8 @@ export class WorkerDaemon {
   async #handle(link: Link, request: WorkerRequest): Promise<void> {
     switch (request.type) {
       case "canCommit":
-        return this.#lease(link, request);
+        this.#lease(link, request);
+        return;
       case "preCommit":
         return this.#prepare(link, request.assignment);
       case "package":
@@ -352,6 +359,7 @@ export class WorkerDaemon {
     } finally {
       this.#options.log.info(`Current session closed, node_id(${nodeId}).`);
       this.#release(session);
+      await this.#dropPackages(session);
     }
   }
 
@@ -384,6 +392,20 @@ export class WorkerDaemon {
     session.isOver = true;
     this.#sessions.delete(keyOf(session.jobId, session.nodeId));
     if (this.#sessions.size === 0) this.#onIdle();
+  }
+
+  /** Codecs and data sets come again with other jobs; what only this one had goes. */
+  async #dropPackages({ assignment }: Session): Promise<void> {
+    if (assignment === undefined) return;
+    const used = new Set(
+      [...this.#sessions.values()].flatMap((session) =>
+        Object.values(session.assignment?.packages ?? {}),
+      ),
+    );
+    for (const name of PACKAGES_OF_ONE_JOB) {
+      const digest = assignment.packages[name];
+      if (!used.has(digest)) await this.#options.store.remove(packageKey(digest));
+    }
   }
 
   #idle(): Promise<void> {

@@ -122,7 +122,7 @@ describe.each([onnxEngine(), tfjsEngine()])("the $name engine", (engine) => {
     [
       "gradients in the memory of the parameters",
       (e) => e.run({ x, y }, gradients, gradients),
-      /gradients: expected other memory/,
+      /gradients: expected memory of their own, got that of parameters/,
     ],
     [
       "shared memory",

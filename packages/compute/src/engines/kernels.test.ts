@@ -310,6 +310,7 @@ const CASES: Readonly<Record<KernelName, readonly Case[]>> = {
   UnsortedSegmentSum: [
     { inputs: [matrix, int([3], [1, 0, 1])], attributes: { numSegments: 3 } },
     { inputs: [float([4]), int([4], [1, 1, 1, 0])], attributes: { numSegments: 2 } },
+    { inputs: [float([4, 2]), int([4], [-1, 1, 7, 0])], attributes: { numSegments: 2 } },
   ],
 };
 
@@ -336,7 +337,7 @@ function reference(
       const dtype = result.dtype as PlanValue["dtype"];
       return { shape: result.shape, dtype, data: ARRAY_OF[dtype].from(result.dataSync()) };
     });
-  }) as never;
+  });
 }
 
 /** The case as a plan of one node, with the shapes that the signature infers. */

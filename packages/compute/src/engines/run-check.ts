@@ -36,17 +36,15 @@ export class RunCheck {
         this.#refuse(`input \`${input.name}\``, ARRAY_OF[input.dtype].name, input.length, data);
       }
       this.#requireOwnMemory(data, `input \`${input.name}\``);
+      if (gradients !== undefined && overlap(data, gradients)) {
+        this.#refuseOverlap(`input \`${input.name}\``);
+      }
     }
     if (count !== this.#inputs.length) this.#refuseUnknownInput(inputs);
     this.#requireVector(parameters, "parameters");
     if (this.#plan.gradients.length === 0) return;
     this.#requireVector(gradients, "gradients");
-    if (overlap(parameters, gradients)) {
-      throw new PsgdError(
-        "SHAPE_MISMATCH",
-        `gradients: expected other memory than the parameters, got the same; plan \`${this.#plan.name}\``,
-      );
-    }
+    if (overlap(parameters, gradients)) this.#refuseOverlap("parameters");
   }
 
   dispose(): void {
@@ -69,10 +67,16 @@ export class RunCheck {
     }
   }
 
+  #refuseOverlap(what: string): never {
+    throw new PsgdError(
+      "SHAPE_MISMATCH",
+      `gradients: expected memory of their own, got that of ${what}; plan \`${this.#plan.name}\``,
+    );
+  }
+
   #refuse(what: string, array: string, length: number, got: unknown): never {
     const size = ArrayBuffer.isView(got) ? ` of ${(got as PlanArray).length}` : "";
-    const kind =
-      got === undefined || got === null ? "nothing" : `${(got as object).constructor.name}${size}`;
+    const kind = got === undefined || got === null ? "nothing" : `${got.constructor.name}${size}`;
     throw new PsgdError(
       "SHAPE_MISMATCH",
       `${what}: expected a ${array} of ${length}, got ${kind}; plan \`${this.#plan.name}\``,
@@ -89,7 +93,7 @@ export class RunCheck {
   }
 }
 
-function overlap(a: Float32Array, b: Float32Array): boolean {
+function overlap(a: PlanArray, b: PlanArray): boolean {
   return (
     a.buffer === b.buffer &&
     a.byteOffset < b.byteOffset + b.byteLength &&

@@ -37,7 +37,7 @@ describe("layersModelFiles", () => {
       tensorflow.io.fromMemory({
         modelTopology: json.modelTopology,
         weightSpecs: json.weightsManifest[0]!.weights,
-        weightData: files["weights.bin"].slice().buffer as ArrayBuffer,
+        weightData: files["weights.bin"].slice().buffer,
         ...(json.format === undefined ? {} : { format: json.format }),
       }),
     );

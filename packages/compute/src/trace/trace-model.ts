@@ -183,8 +183,14 @@ function trainedWeights(model: tf.LayersModel): { name: string; variable: tf.Var
         "constraints are applied by TensorFlow.js's optimizers, which do not run here",
       );
     }
-    return { name: weight.originalName, variable: weight.read() as tf.Variable };
+    const variable = weight.read();
+    if (!isVariable(variable)) throw new Error("bug: a layer's weight is not a variable");
+    return { name: weight.originalName, variable };
   });
+}
+
+function isVariable(tensor: tf.Tensor): tensor is tf.Variable {
+  return tensor instanceof loadTensorFlow().Variable;
 }
 
 function flatWeights(

@@ -30,6 +30,13 @@ describe("trace", () => {
     expect(plan.outputs).toEqual([{ name: "result", value: 2 }]);
   });
 
+  it("keeps an input that is not used", async () => {
+    const plan = traceOf(() => tensorflow.tensor([1, 2]).neg());
+    const executable = await onnxEngine().compile(plan);
+    const { result } = executable.run({ x: new Float32Array(6) }, new Float32Array(0));
+    expect([...result!]).toEqual([-1, -2]);
+  });
+
   it("makes no nodes of copies, casts to the same type and reshapes to the same shape", () => {
     const plan = traceOf((x) => x.clone().cast("float32").reshape([2, 3]).neg());
     expect(plan.nodes.map(({ kernel }) => kernel)).toEqual(["Neg"]);
@@ -139,6 +146,14 @@ describe("trace", () => {
     expect(state.scopeStack.length).toBe(before.scopes);
     expect(tensorflow.memory().numTensors).toBe(before.tensors);
     expect([...tensorflow.scalar(2).square().dataSync()]).toEqual([4]);
+  });
+
+  it("refuses an asynchronous step", () => {
+    const step = (async () => ({ outputs: {}, gradients: [] })) as never;
+    expect(() => traceOf((x) => x, { step })).toThrow(
+      /^PLAN_INVALID: trace: expected a synchronous/,
+    );
+    expect(tensorflow.getBackend()).toBe("cpu");
   });
 
   it("refuses a trace within a trace", () => {

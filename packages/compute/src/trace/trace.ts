@@ -75,7 +75,11 @@ export function trace(request: TraceRequest): Plan {
     // Setting a backend that initialises synchronously takes effect before its promise resolves.
     void tensorflow.setBackend(PLAN_BACKEND);
     tensorflow.tidy(() => {
-      plan = recorder.finish(request.step(recorder.makeInputs(), recorder));
+      const result: unknown = request.step(recorder.makeInputs(), recorder);
+      if (result instanceof Promise) {
+        throw new PsgdError("PLAN_INVALID", "trace: expected a synchronous step, got a promise");
+      }
+      plan = recorder.finish(result as StepResult);
     });
     variables.requireUntouched();
   } finally {

@@ -8,7 +8,7 @@ import { parseIdx } from "../idx.js";
 import type { DatasetSource, LoadOptions } from "./source.js";
 
 /** One file of a dataset, as it is uncompressed. */
-export interface IdxFile {
+interface IdxFile {
   readonly file: string;
   readonly bytes: number;
   readonly sha256: string;

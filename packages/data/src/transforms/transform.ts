@@ -36,7 +36,7 @@ export interface TransformContext {
 export type ParameterRule = "whole number from 1" | "fraction from 0 to 1";
 
 /** Parameters by name, checked. */
-export type Parameters<Names extends string> = Readonly<Record<Names, number>>;
+type Parameters<Names extends string> = Readonly<Record<Names, number>>;
 
 /** A step of the way from stored samples to what a model is fed. */
 export interface Transform<Names extends string = string> {

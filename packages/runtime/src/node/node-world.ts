@@ -35,7 +35,7 @@ export type NodeCommand =
 
 /** The node's end of the line to its worker. */
 export interface NodeControl {
-  emit(event: NodeEvent): void;
+  readonly emit: (event: NodeEvent) => void;
   /** Resolves when all nodes are ready. */
   readonly started: Promise<void>;
   /** Fires when the job is called off; its reason is the error to end with. */

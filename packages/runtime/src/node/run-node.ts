@@ -28,8 +28,7 @@ import {
   type GlobalSettingPackage,
   type NodeAssignment,
   type NodeSummary,
-  type PackageName,
-  type WeightsAndLayersPackage,
+  type PackageContents,
 } from "../job.js";
 import { packageKey, resultKey } from "../worker-store.js";
 import { constructCodec, loadCodecClass } from "./load-codec.js";
@@ -57,18 +56,18 @@ export async function runNode(
   let mesh: Mesh | undefined;
   try {
     const failure = new Failure(control.signal);
-    const load = <T extends object>(name: PackageName): Promise<T> =>
-      loadPackage<T>(world, assignment, name);
-    const settings = settingsOf(await load<GlobalSettingPackage>("global_setting_package"));
-    const codecs = await load<CodecAndSgdPackage>("codec_and_sgd_package");
-    const model = await load<WeightsAndLayersPackage>("weights_and_layers_package");
+    const load = <Name extends keyof PackageContents>(name: Name): Promise<PackageContents[Name]> =>
+      loadPackage(world, assignment, name);
+    const globals = await load("global_setting_package");
+    const settings = settingsOf(globals);
+    const codecs = await load("codec_and_sgd_package");
+    const model = await load("weights_and_layers_package");
     const isServer = nodeId === PARAMETER_SERVER;
     const codecClass = await loadCodecClass(
       isServer ? codecs.serverCodec! : codecs.codec,
       world.loadModule,
     );
 
-    const trace = new Trace(world.store, directory, resultTitle(spec, nodeId));
     const loop = isServer
       ? undefined
       : await TrainingLoop.prepare({
@@ -77,7 +76,9 @@ export async function runNode(
           settings,
           codecs,
           model,
-          trace,
+          misc: await load("misc_package"),
+          seed: globals.seed,
+          trace: new Trace(world.store, directory, resultTitle(spec, nodeId)),
           log,
           emit: control.emit,
         });
@@ -91,7 +92,7 @@ export async function runNode(
       nodeId,
       log,
       world,
-      jobSeed: spec.seed,
+      jobSeed: globals.seed,
       weights,
       learningRate: () => loop?.learningRate ?? codecs.learningRate,
     });
@@ -148,7 +149,6 @@ export async function runNode(
       messagesLate: exchange.counts.late,
       staleness: [...exchange.counts.staleness].sort(([a], [b]) => a - b),
     };
-    await trace.flush();
     await openMesh.close();
     log.info(`Execution complete, time: ${(summary.elapsedMs / 1000).toFixed(3)} sec`);
     await log.flush();
@@ -196,15 +196,15 @@ class Failure {
   }
 }
 
-async function loadPackage<T extends object>(
+async function loadPackage<Name extends keyof PackageContents>(
   world: NodeWorld,
   assignment: NodeAssignment,
-  name: PackageName,
-): Promise<T> {
+  name: Name,
+): Promise<PackageContents[Name]> {
   const bytes = await world.store.read(packageKey(assignment.packages[name]));
   if (bytes === undefined)
     throw new PsgdError("STORE_FAILED", `${name}: expected it in the worker's cache, got nothing`);
-  return unpackPackage<T>(name, bytes);
+  return unpackPackage(name, bytes);
 }
 
 function settingsOf(values: GlobalSettingPackage): GlobalSettings {

@@ -21,6 +21,7 @@ import type {
   NodeAssignment,
   NodeSummary,
   WeightsAndLayersPackage,
+  MiscPackage,
 } from "../job.js";
 import { resultKey, packageKey } from "../worker-store.js";
 import type { Mesh } from "./mesh.js";
@@ -30,13 +31,8 @@ import type { Trace } from "./trace.js";
 /** Progress is told this often, not at every step. */
 const PROGRESS_INTERVAL_MS = 250;
 
-interface Prepared {
+interface Prepared extends TrainingLoopParts {
   readonly nodeId: NodeId;
-  readonly assignment: NodeAssignment;
-  readonly world: NodeWorld;
-  readonly settings: GlobalSettings;
-  readonly codecs: CodecAndSgdPackage;
-  readonly model: WeightsAndLayersPackage;
   readonly train: Executable;
   readonly evaluate: Executable;
   readonly sampler: BlockSampler;
@@ -44,9 +40,6 @@ interface Prepared {
   readonly testView: SampleView;
   readonly optimizer: Optimizer;
   readonly weights: Float32Array;
-  readonly trace: Trace;
-  readonly log: Logger;
-  readonly emit: (event: NodeEvent) => void;
 }
 
 export interface TrainingLoopParts {
@@ -55,6 +48,8 @@ export interface TrainingLoopParts {
   readonly settings: GlobalSettings;
   readonly codecs: CodecAndSgdPackage;
   readonly model: WeightsAndLayersPackage;
+  readonly misc: MiscPackage;
+  readonly seed: number;
   readonly trace: Trace;
   readonly log: Logger;
   readonly emit: (event: NodeEvent) => void;
@@ -82,20 +77,20 @@ export class TrainingLoop {
 
   /** Compiles the plans and reads the data. */
   static async prepare(parts: TrainingLoopParts): Promise<TrainingLoop> {
-    const { assignment, world, settings, codecs, model } = parts;
-    const { spec, nodeId } = assignment;
+    const { assignment, world, settings, codecs, model, misc } = parts;
+    const { nodeId } = assignment;
     const bytes = await world.store.read(packageKey(assignment.packages.data_sample_package));
     if (bytes === undefined)
       throw new PsgdError(
         "STORE_FAILED",
         "data_sample_package: expected it in the worker's cache, got nothing",
       );
-    const data = prepareData(datasetFromBytes(bytes), spec.transforms, {
-      seed: spec.seed,
+    const data = prepareData(datasetFromBytes(bytes), misc.transforms, {
+      seed: parts.seed,
       blockCount: settings.blockCount,
       batchSize: settings.batchSize,
     });
-    const engine = world.engine(spec.engine);
+    const engine = world.engine(misc.engine);
     const descent = GRADIENT_DESCENTS[codecs.gradientDescent];
     const initialWeights = model.initialWeights.slice();
     return new TrainingLoop({
@@ -234,7 +229,7 @@ export class TrainingLoop {
   }
 
   #tellProgress(step: number, mesh: Mesh): void {
-    const { world, settings, assignment, nodeId, emit } = this.#parts;
+    const { world, settings, misc, nodeId, emit } = this.#parts;
     const now = world.clock.now();
     this.#nextProgressAt = now + PROGRESS_INTERVAL_MS;
     const samples = (step + 1) * settings.batchSize * settings.nodeToBlocks[nodeId]!.length;
@@ -242,7 +237,7 @@ export class TrainingLoop {
       type: "progress",
       progress: {
         epoch: this.#epochOf(step),
-        epochs: assignment.spec.epochs,
+        epochs: misc.epochs,
         step: step + 1,
         stepCount: settings.stepCount,
         loss: this.#loss,

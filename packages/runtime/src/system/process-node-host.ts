@@ -36,7 +36,12 @@ export function processNodeHost<Config>(options: ProcessNodeHostOptions<Config>)
         detached: true,
       });
       running.add(child);
-      const [stdin, stdout, stderr, events] = child.stdio as unknown as [Writable, Readable, Readable, Readable];
+      const [stdin, stdout, stderr, events] = child.stdio as unknown as [
+        Writable,
+        Readable,
+        Readable,
+        Readable,
+      ];
       const write = (value: unknown): void => {
         if (stdin.writable) stdin.write(`${JSON.stringify(value)}\n`);
       };

@@ -3,7 +3,7 @@ import { PsgdError } from "@psgd/core";
 import { uninitialized } from "@psgd/wire";
 
 /** Version of the frames; another one is refused. */
-export const LINK_VERSION = 1;
+const LINK_VERSION = 1;
 
 /**
  * What a frame is: a piece of a message, the last word of a link that closes, an acknowledgement alone (also the sign

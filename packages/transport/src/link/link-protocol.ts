@@ -36,7 +36,7 @@ const WINDOW_FRAMES = 512;
 
 const RETRANSMIT_FIRST_MS = 200;
 const RETRANSMIT_MAX_MS = 2_000;
-export const HEARTBEAT_MS = 500;
+const HEARTBEAT_MS = 500;
 /** An acknowledgement waits so long for a frame to travel with. */
 const ACK_DELAY_MS = 5;
 
@@ -167,10 +167,11 @@ export class LinkProtocol {
       this.#early.delete(this.#expected);
       this.#expected++;
       this.#take(next);
-      if (this.isOver) {
-        this.#sendAck(now);
-        return;
-      }
+    }
+    // A goodbye is acknowledged too, as the last thing: its sender waits for it.
+    if (this.#hasEnded()) {
+      this.#sendAck(now);
+      return;
     }
     this.#unacknowledgedBytes += frame.payload.length;
     if (this.#unacknowledgedBytes >= WINDOW_BYTES / 2) this.#sendAck(now);
@@ -284,6 +285,11 @@ export class LinkProtocol {
     this.#ackAt = Infinity;
     this.#unacknowledgedBytes = 0;
     if (this.#isConnected) this.#effects.transmit(seal(frame));
+  }
+
+  /** NOTE: a call, because the compiler does not know that taking a frame may change the state. */
+  #hasEnded(): boolean {
+    return this.isOver;
   }
 
   /** The next frame in order. */

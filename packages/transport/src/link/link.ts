@@ -363,7 +363,7 @@ export class Link {
       invariant(!this.isClosed, "a timer of a link that is over");
       this.#timerAt = Infinity;
       this.#protocol.onTime(this.#clock.now());
-      if (!this.isClosed) this.#schedule();
+      this.#schedule();
     });
   }
 }

@@ -279,10 +279,22 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
     return parts.map((part, index) => graph.reshape(part, outputs[index]!.shape));
   },
   UnsortedSegmentSum: ({ graph, inputs: [x, ids], outputs: [output] }) => {
+    // Rows with an id out of range count nowhere: they go to one more segment, which is cut off.
     const { shape, dtype } = output!;
-    const zeros = graph.splat({ shape, dtype }, 0);
-    const indices = graph.reshape(graph.cast(ids!, "int64"), [...ids!.shape, 1]);
-    return graph.node("ScatterND", [zeros, indices, x!], output!, { reduction: "add" });
+    const count = shape[0]!;
+    const flag = { shape: ids!.shape, dtype: "bool" } as const;
+    const isNegative = graph.node("Less", [ids!, graph.scalar(0, "int32")], flag);
+    const spare = graph.scalar(count, "int32");
+    const known = graph.node(
+      "Where",
+      [isNegative, spare, graph.node("Min", [ids!, spare], ids!)],
+      ids!,
+    );
+    const indices = graph.reshape(graph.cast(known, "int64"), [...ids!.shape, 1]);
+    const all = { shape: [count + 1, ...shape.slice(1)], dtype };
+    const zeros = graph.splat(all, 0);
+    const sums = graph.node("ScatterND", [zeros, indices, x!], all, { reduction: "add" });
+    return slice(graph, sums, output!, { begin: [0], end: [count], axes: [0], step: 1 });
   },
 };
 

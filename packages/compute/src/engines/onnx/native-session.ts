@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import type { InferenceSession } from "onnxruntime-node";
 import { PsgdError, type PlanArray, type PlanDType } from "@psgd/core";
 
 /**
@@ -26,13 +27,13 @@ export interface NativeSession {
   dispose(): void;
 }
 
-interface InferenceSession extends NativeSession {
+interface LoadableSession extends NativeSession {
   loadModel(buffer: ArrayBufferLike, byteOffset: number, byteLength: number, options: object): void;
 }
 
 interface Binding {
   initOrt(): void;
-  readonly binding: { readonly InferenceSession: new () => InferenceSession };
+  readonly binding: { readonly InferenceSession: new () => LoadableSession };
 }
 
 /**
@@ -40,9 +41,9 @@ interface Binding {
  * @throws {PsgdError} BACKEND_UNAVAILABLE if there is no binding for this machine; what the binding throws if it refuses the model
  */
 export function openSession(model: Uint8Array, threads: number): NativeSession {
-  const { binding, initOrt } = loadBinding();
-  initOrt();
-  const session = new binding.InferenceSession();
+  const library = loadBinding();
+  library.initOrt();
+  const session = new library.binding.InferenceSession();
   session.loadModel(model.buffer, model.byteOffset, model.byteLength, {
     executionProviders: ["cpu"],
     intraOpNumThreads: threads,
@@ -50,7 +51,7 @@ export function openSession(model: Uint8Array, threads: number): NativeSession {
     graphOptimizationLevel: "all",
     // Errors only: plans with dead constants make warnings that nobody can act on.
     logSeverityLevel: 3,
-  });
+  } satisfies InferenceSession.SessionOptions);
   return session;
 }
 
