@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { toErrorRecord } from "@psgd/core";
@@ -48,8 +49,10 @@ export function threadNodeHost<Config>(options: ThreadNodeHostOptions<Config>): 
         control: control.port2,
         network: network.port2,
       };
-      const finish = (reason: string): void => {
-        control.port1.close();
+      // The thread closes its end last, so all its events have come by then; its end itself may be known before.
+      const closed = once(control.port1, "close");
+      const finish = async (reason: string): Promise<void> => {
+        await closed;
         observer.onExit(reason);
       };
       pool.run(task, { transferList: [control.port2, network.port2] }).then(
