@@ -6,7 +6,7 @@ export default {
     },
     "packages/*": { project: ["src/**/*.ts"] },
     "packages/cli": {
-      entry: ["src/psgd.ts", "src/node-process.ts", "src/node-thread.ts"],
+      entry: ["src/psgd.ts", "src/quickstart.ts", "src/node-process.ts", "src/node-thread.ts"],
       project: ["src/**/*.ts"],
     },
     "packages/tooling": { entry: ["*.{js,cjs}"] },
