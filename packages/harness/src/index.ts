@@ -1,1 +1,7 @@
-export {};
+export { VirtualClock } from "./virtual-clock.js";
+export {
+  describeDirectory,
+  describeTransport,
+  type DirectorySetup,
+  type TransportSetup,
+} from "./transport-contract.js";

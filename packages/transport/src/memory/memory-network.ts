@@ -34,6 +34,11 @@ export class MemoryNetwork {
     return new MemoryDirectory(this.#announcements, clock);
   }
 
+  /** How many listen at the address now. */
+  listenerCount(address: string): number {
+    return this.#receivers.get(address)?.size ?? 0;
+  }
+
   /** @internal Hands every frame sent to the address from now on to the receiver. @returns stops it */
   register(address: string, receive: Receiver): () => void {
     const receivers = this.#receivers.get(address) ?? new Set();
@@ -49,7 +54,9 @@ export class MemoryNetwork {
   /** @internal Hands the frame, which the network now owns, to the receivers of the address; copies if there are several. */
   route(address: string, frame: Uint8Array<ArrayBuffer>): void {
     const receivers = [...(this.#receivers.get(address) ?? [])];
-    receivers.forEach((receive, index) => receive(index === 0 ? frame : ownCopy(frame)));
+    // The copies first: whoever gets the frame itself may send it on to another thread, and then it is empty here.
+    const copies = receivers.slice(1).map(() => ownCopy(frame));
+    receivers.forEach((receive, index) => receive(copies[index - 1] ?? frame));
   }
 }
 
