@@ -28,6 +28,7 @@ const EXIT_OF: Record<ErrorCode, ExitName> = {
   CODEC_TIMEOUT: "codecFailed",
   CODEC_INVALID_RETURN: "codecFailed",
   CODEC_INVALID_TARGET: "codecFailed",
+  CODEC_WRONG_RESULT: "codecFailed",
   CODEC_NO_RESULT: "codecFailed",
   NOT_FINITE: "codecFailed",
   OUT_OF_STEP: "codecFailed",

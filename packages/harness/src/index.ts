@@ -5,3 +5,9 @@ export {
   type DirectorySetup,
   type TransportSetup,
 } from "./transport-contract.js";
+export {
+  runCodecHarness,
+  type Agreement,
+  type CodecHarnessOptions,
+  type HarnessReport,
+} from "./codec-harness.js";

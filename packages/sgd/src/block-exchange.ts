@@ -5,13 +5,12 @@ import {
   nodeName,
   type BlockWeight,
   type Clock,
-  type Codec,
   type Logger,
   type NodeId,
   type TensorLayout,
   type TensorSlot,
 } from "@psgd/core";
-import type { CodecActor } from "./codec-actor.js";
+import type { CodecActor, Emit } from "./codec-actor.js";
 import type { SyncPolicy } from "./sync-policy.js";
 
 /** What travels from one node's codec to another's. */
@@ -65,6 +64,19 @@ interface Arrival {
   readonly message: BlockMessage;
 }
 
+/** What the exchange knows of one codec's model: with a codec per tensor each has answers and versions of its own. */
+interface Variable {
+  /** Updates given out (server), or results applied (worker). */
+  version: number;
+  /** By peer: the step of its last message. */
+  readonly lastStepOf: Map<NodeId, number>;
+  /** By peer: the version it had when it sent that. */
+  readonly versionOf: Map<NodeId, number>;
+}
+
+/** While it waits for its peers, a node looks this often whether it is connected. */
+const SLICES_PER_TIMEOUT = 10;
+
 /**
  * Carries the blocks of one node to its peers and brings back the result of each step: `push` hands the blocks to
  * the codecs, `pull` waits until each codec has a result. Between the two stands the sync policy.
@@ -75,18 +87,21 @@ interface Arrival {
 export class BlockExchange {
   readonly counts: ExchangeCounts = { delivered: 0, late: 0, staleness: new Map() };
   readonly #options: BlockExchangeOptions;
+  readonly #variables: readonly Variable[];
   readonly #held = new Map<number, Arrival[]>();
-  readonly #lastStepOf = new Map<NodeId, number>();
-  readonly #versionOf = new Map<NodeId, number>();
+  readonly #inbox: Arrival[] = [];
   #position = { step: 0, isWaiting: false };
-  #version = 0;
   #failure: PsgdError | undefined;
   #wake: (() => void) | undefined;
-  readonly #inbox: Arrival[] = [];
   #isPumping = false;
 
   constructor(options: BlockExchangeOptions) {
     this.#options = options;
+    this.#variables = options.codecs.map(() => ({
+      version: 0,
+      lastStepOf: new Map(),
+      versionOf: new Map(),
+    }));
   }
 
   /**
@@ -98,10 +113,8 @@ export class BlockExchange {
     this.#position = { step, isWaiting: false };
     for (const block of blocks) {
       for (const [variableId, { actor, tensor }] of this.#options.codecs.entries()) {
-        await actor.update(
-          tensor === undefined ? block : blockOfTensor(block, tensor),
-          (envelope) => this.#post(variableId, envelope.targets, envelope.content),
-        );
+        const content = tensor === undefined ? block : blockOfTensor(block, tensor);
+        await actor.update(content, this.#posting(variableId, step));
       }
     }
   }
@@ -116,24 +129,29 @@ export class BlockExchange {
     this.#inbox.unshift(...(this.#held.get(step) ?? []));
     this.#held.delete(step);
     void this.#pump();
-    let timeoutCount = 0;
-    while (!this.#isComplete()) {
-      this.#requireHealthy();
-      if (await this.#deliveryOrTimeout()) continue;
-      if (timeoutCount > 0) throw this.#syncTimeout(step);
-      timeoutCount++;
+    if (!(await this.#isCompleteInTime())) {
       await this.#rescue(step);
+      if (!(await this.#isCompleteInTime())) throw this.#syncTimeout(step);
     }
+    // From here on what comes for this step is late, also while a call of the codec runs to its end.
+    this.#position = { step, isWaiting: false };
+    const result = await this.#takeResult();
     this.#requireHealthy();
     this.#position = { step: step + 1, isWaiting: false };
-    this.#version++;
+    for (const variable of this.#variables) variable.version++;
     this.counts.late += this.#held.get(step)?.length ?? 0;
     this.#held.delete(step);
-    return this.#takeResult();
+    return result;
   }
 
   /** Takes in a message from a peer; it is judged when its turn comes, in order of arrival. */
   accept(from: NodeId, message: BlockMessage): void {
+    try {
+      this.#requireWellFormed(from, message);
+    } catch (error) {
+      this.fail(error as PsgdError);
+      return;
+    }
     this.#inbox.push({ from, message });
     void this.#pump();
   }
@@ -164,7 +182,7 @@ export class BlockExchange {
 
   async #handle(arrival: Arrival): Promise<void> {
     const { from, message } = arrival;
-    const codec = this.#codecOf(arrival);
+    const { codec } = this.#options.codecs[message.variableId]!.actor;
     // A codec that has its result is done with the step: another block would spoil the next.
     const isWaiting = this.#position.isWaiting && !codec.hasResult;
     const position = { step: this.#position.step, isWaiting };
@@ -183,19 +201,21 @@ export class BlockExchange {
   }
 
   async #deliver({ from, message }: Arrival): Promise<void> {
-    const isServer = this.#options.nodeId === PARAMETER_SERVER;
+    const { variableId } = message;
+    const variable = this.#variables[variableId]!;
     const staleness = this.#stalenessOf(from, message);
     this.counts.staleness.set(staleness, (this.counts.staleness.get(staleness) ?? 0) + 1);
     this.counts.delivered++;
-    this.#lastStepOf.set(from, message.step);
-    this.#versionOf.set(from, message.version);
+    variable.lastStepOf.set(from, message.step);
+    variable.versionOf.set(from, message.version);
+    const post = this.#posting(variableId, this.#position.step);
     let hasGivenOut = false;
-    const { actor } = this.#options.codecs[message.variableId]!;
+    const { actor } = this.#options.codecs[variableId]!;
     await actor.receive(message.content, from, message.step, (envelope) => {
       // A server's model has a new version each time it gives one out.
-      if (isServer && !hasGivenOut) this.#version++;
+      if (this.#isServer && !hasGivenOut) variable.version++;
       hasGivenOut = true;
-      this.#post(message.variableId, envelope.targets, envelope.content);
+      post(envelope);
     });
     this.#wake?.();
   }
@@ -203,69 +223,94 @@ export class BlockExchange {
   /** Updates between the model the message came from and the receiver's; 0 where the server answers. */
   #stalenessOf(from: NodeId, message: BlockMessage): number {
     if (from === PARAMETER_SERVER) return 0;
-    const seen = this.#options.nodeId === PARAMETER_SERVER ? message.baseVersion : message.version;
-    return Math.max(0, this.#version - seen);
+    const seen = this.#isServer ? message.baseVersion : message.version;
+    return Math.max(0, this.#variables[message.variableId]!.version - seen);
   }
 
-  #post(variableId: number, targets: readonly NodeId[], content: unknown): void {
-    for (const target of targets) {
-      this.#options.post(target, {
-        variableId,
-        // A server is at no step: its answer belongs to the step of the node it answers.
-        step:
-          this.#options.nodeId === PARAMETER_SERVER
-            ? (this.#lastStepOf.get(target) ?? 0)
-            : this.#position.step,
-        version: this.#version,
-        baseVersion: this.#versionOf.get(target) ?? 0,
-        content,
-      });
-    }
+  /** Sends what a call of a codec emits, as of the step in which the call began: it may end in a later one. */
+  #posting(variableId: number, step: number): Emit {
+    const { version, lastStepOf, versionOf } = this.#variables[variableId]!;
+    return ({ targets, content }) => {
+      for (const target of targets) {
+        this.#options.post(target, {
+          variableId,
+          // A server is at no step: its answer belongs to the step of the node it answers.
+          step: this.#isServer ? (lastStepOf.get(target) ?? 0) : step,
+          version: this.#isServer ? this.#variables[variableId]!.version : version,
+          baseVersion: versionOf.get(target) ?? 0,
+          content,
+        });
+      }
+    };
+  }
+
+  get #isServer(): boolean {
+    return this.#options.nodeId === PARAMETER_SERVER;
   }
 
   #isComplete(): boolean {
     return this.#options.codecs.every(({ actor }) => actor.codec.hasResult);
   }
 
-  #takeResult(): Float32Array {
+  async #takeResult(): Promise<Float32Array> {
     const { codecs, layout } = this.#options;
     const [only] = codecs;
-    if (only !== undefined && only.tensor === undefined) return only.actor.codec.takeResult();
+    if (only !== undefined && only.tensor === undefined) return only.actor.takeResult();
     const result = new Float32Array(layout.size);
-    for (const { actor, tensor } of codecs) result.set(actor.codec.takeResult(), tensor!.offset);
+    for (const { actor, tensor } of codecs) result.set(await actor.takeResult(), tensor!.offset);
     return result;
   }
 
   async #rescue(step: number): Promise<void> {
+    const { codecs, log } = this.#options;
     let sentCount = 0;
-    for (const [variableId, { actor }] of this.#options.codecs.entries()) {
+    for (const [variableId, { actor }] of codecs.entries()) {
       if (actor.codec.hasResult) continue;
+      const post = this.#posting(variableId, step);
       await actor.syncTimeout(step, (envelope) => {
         sentCount += envelope.targets.length;
-        for (const target of envelope.targets)
-          this.#options.log.info(`Message retry to ${nodeName(target)}`);
-        this.#post(variableId, envelope.targets, envelope.content);
+        for (const target of envelope.targets) log.info(`Message retry to ${nodeName(target)}`);
+        post(envelope);
       });
     }
-    if (sentCount === 0)
-      this.#options.log.warn("Time out while getting result, retry not available.");
+    if (sentCount === 0 && !this.#isComplete())
+      log.warn("Time out while getting result, retry not available.");
   }
 
-  /** @returns whether something was delivered (or failed); false after the time-out, counted while connected */
-  #deliveryOrTimeout(): Promise<boolean> {
+  /**
+   * Waits until each codec has a result; false once that took the time-out, counted while connected. Other messages
+   * that come meanwhile do not prolong it: a peer that talks on does not bring the missing block.
+   */
+  #isCompleteInTime(): Promise<boolean> {
     const { clock, syncTimeoutMs, isConnected } = this.#options;
-    return new Promise((resolve) => {
-      const finish = (hasArrived: boolean): void => {
+    return new Promise((resolve, reject) => {
+      let slicesLeft = SLICES_PER_TIMEOUT;
+      let wasConnected = isConnected();
+      let cancel = (): void => {};
+      const stop = (): void => {
         this.#wake = undefined;
         cancel();
-        resolve(hasArrived);
       };
-      const expire = (): void => {
-        if (isConnected()) finish(false);
-        else cancel = clock.setTimer(syncTimeoutMs, expire);
+      const look = (): void => {
+        if (this.#failure === undefined && !this.#isComplete()) return;
+        stop();
+        if (this.#failure === undefined) resolve(true);
+        else reject(this.#failure);
       };
-      let cancel = clock.setTimer(syncTimeoutMs, expire);
-      this.#wake = () => finish(true);
+      const startSlice = (): void => {
+        cancel = clock.setTimer(syncTimeoutMs / SLICES_PER_TIMEOUT, () => {
+          if (wasConnected && isConnected()) slicesLeft--;
+          wasConnected = isConnected();
+          if (slicesLeft > 0) startSlice();
+          else {
+            stop();
+            resolve(false);
+          }
+        });
+      };
+      startSlice();
+      this.#wake = look;
+      look();
     });
   }
 
@@ -276,7 +321,7 @@ export class BlockExchange {
         ? []
         : [`${actor.codec.constructor.name}${tensor === undefined ? "" : ` of ${tensor.name}`}`],
     );
-    const heard = [...this.#lastStepOf].map(([node, last]) => `${nodeName(node)} at step ${last}`);
+    const heard = [...this.#lastSteps()].map(([node, last]) => `${nodeName(node)} at step ${last}`);
     return new PsgdError(
       "SYNC_TIMEOUT",
       `result of step ${step}: expected within ${syncTimeoutMs} ms, got none, also after onSyncTimeout; ` +
@@ -286,19 +331,40 @@ export class BlockExchange {
     );
   }
 
-  #codecOf({ from, message }: Arrival): Codec {
-    const found = this.#options.codecs[message.variableId];
-    if (found !== undefined) return found.actor.codec;
-    throw new PsgdError(
-      "WIRE_MALFORMED",
-      `variableId: expected 0..${this.#options.codecs.length - 1}, got ${message.variableId}; message from ${nodeName(from)}`,
-    );
+  /** By peer: the latest step that anything came from. */
+  #lastSteps(): ReadonlyMap<NodeId, number> {
+    const latest = new Map<NodeId, number>();
+    for (const { lastStepOf } of this.#variables) {
+      for (const [node, step] of lastStepOf)
+        latest.set(node, Math.max(step, latest.get(node) ?? 0));
+    }
+    return latest;
+  }
+
+  #requireWellFormed(from: NodeId, message: BlockMessage): void {
+    const bounds = { variableId: this.#variables.length - 1, ...UNBOUNDED };
+    for (const [field, last] of Object.entries(bounds)) {
+      const value: unknown = message[field as keyof typeof bounds];
+      if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= last)
+        continue;
+      throw new PsgdError(
+        "WIRE_MALFORMED",
+        `${field}: expected a whole number 0..${last}, got ${String(value)}; message from ${nodeName(from)} to ${nodeName(this.#options.nodeId)}`,
+      );
+    }
   }
 
   #requireHealthy(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
 }
+
+/** The fields of a message that count without an end. */
+const UNBOUNDED = {
+  step: Number.MAX_SAFE_INTEGER,
+  version: Number.MAX_SAFE_INTEGER,
+  baseVersion: Number.MAX_SAFE_INTEGER,
+};
 
 function blockOfTensor(block: BlockWeight, tensor: TensorSlot): BlockWeight {
   return {

@@ -32,8 +32,8 @@ export interface CodecActorOptions {
 export class CodecActor {
   readonly codec: Codec;
   readonly #options: CodecActorOptions;
-  #tail: Promise<void> = Promise.resolve();
-  #pendingCount = 0;
+  readonly #queue: (() => void)[] = [];
+  #isBusy = false;
 
   constructor(options: CodecActorOptions) {
     this.codec = options.codec;
@@ -62,6 +62,19 @@ export class CodecActor {
     return this.#call("onSyncTimeout", `step ${step}`, () => this.codec.onSyncTimeout(), emit);
   }
 
+  /**
+   * Takes the codec's result, in its turn: never while a call still runs that may add to it.
+   * @throws {PsgdError} CODEC_NO_RESULT
+   */
+  takeResult(): Promise<Float32Array> {
+    return this.#inTurn(async () => this.codec.takeResult());
+  }
+
+  /** Whether a call runs or waits. */
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
   dispose(): void {
     try {
       this.codec.dispose();
@@ -71,32 +84,29 @@ export class CodecActor {
   }
 
   #call(method: string, where: string, call: () => CodecReturn, emit: Emit): Promise<void> {
-    // The common case, nothing queued and nothing awaited, must not cost a turn of the queue.
-    const run =
-      this.#pendingCount === 0
-        ? this.#run(method, where, call, emit)
-        : this.#tail.then(() => this.#run(method, where, call, emit));
-    this.#pendingCount++;
-    this.#tail = run.then(
-      () => {
-        this.#pendingCount--;
-      },
-      () => {
-        this.#pendingCount--;
-      },
-    );
-    return run;
+    return this.#inTurn(() => this.#run(method, where, call, emit));
+  }
+
+  /** Runs one job at a time, in order of asking; at once if none runs. What a call sends to its own node comes after it. */
+  async #inTurn<T>(job: () => Promise<T>): Promise<T> {
+    if (this.#isBusy) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    this.#isBusy = true;
+    try {
+      return await job();
+    } finally {
+      const next = this.#queue.shift();
+      // The turn is handed over, never free in between: nobody can push in.
+      if (next === undefined) this.#isBusy = false;
+      else next();
+    }
   }
 
   async #run(method: string, where: string, call: () => CodecReturn, emit: Emit): Promise<void> {
     try {
       const returned = call();
       if (returned === undefined || returned === null) return;
-      if (isEnvelope(returned)) {
-        this.#emit(returned, method, where, emit);
-        return;
-      }
-      await this.#beforeDeadline(this.#drain(returned, method, where, emit), method, where);
+      if (isEnvelope(returned)) this.#emit(returned, method, where, emit);
+      else await this.#beforeDeadline(this.#drain(returned, method, where, emit), method, where);
     } catch (cause) {
       throw this.#wrap(method, where, cause);
     }
@@ -116,7 +126,11 @@ export class CodecActor {
   #emit(envelope: unknown, method: string, where: string, emit: Emit): void {
     if (!isEnvelope(envelope)) throw this.#invalidReturn(envelope, method, where);
     for (const target of envelope.targets) this.#requireTarget(target, where);
-    emit(envelope);
+    try {
+      emit(envelope);
+    } catch (cause) {
+      throw new PostFailure(cause as Error);
+    }
   }
 
   #requireTarget(target: unknown, where: string): void {
@@ -157,7 +171,8 @@ export class CodecActor {
     });
   }
 
-  #wrap(method: string, where: string, cause: unknown): PsgdError {
+  #wrap(method: string, where: string, cause: unknown): Error {
+    if (cause instanceof PostFailure) return this.#withPlace(cause.reason, where);
     // What the runtime itself found wrong with the codec already has a code and a place.
     if (isPsgdError(cause) && cause.code.startsWith("CODEC_")) return cause;
     const { message } = toErrorRecord(cause);
@@ -167,8 +182,28 @@ export class CodecActor {
     });
   }
 
+  /** A failure to send is not the codec's throwing; but where it happened helps with a value that cannot be packed. */
+  #withPlace(reason: Error, where: string): Error {
+    if (!isPsgdError(reason)) return reason;
+    const text = reason.message.slice(reason.code.length + 2);
+    return new PsgdError(reason.code, `${text}; ${this.#place(where)}`, {
+      details: { node: this.codec.nodeId, ...reason.details },
+      cause: reason,
+    });
+  }
+
   #place(where: string): string {
     return `codec ${this.codec.constructor.name}, ${nodeName(this.codec.nodeId)}, ${where}`;
+  }
+}
+
+/** Tells what came from sending apart from what the codec's own code threw. */
+class PostFailure extends Error {
+  readonly reason: Error;
+
+  constructor(reason: Error) {
+    super();
+    this.reason = reason;
   }
 }
 
@@ -205,5 +240,6 @@ function describe(value: unknown): string {
 }
 
 function printed(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  return typeof value === "object" && value !== null ? "an object" : String(value);
 }

@@ -1,0 +1,44 @@
+import type { NodeId, Random } from "@psgd/core";
+import type { BlockMessage } from "@psgd/sgd";
+import { pack, unpack } from "@psgd/wire";
+
+/** A message on its way: packed when it was sent, as on a network. */
+export interface Letter {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  /** Whether `onSyncTimeout` sent it. */
+  readonly isBackup: boolean;
+  readonly bytes: Uint8Array;
+}
+
+/** The network of the harness: in order from one node to another, as links are, and in any order between such pairs. */
+export class HarnessPost {
+  readonly #links = new Map<string, Letter[]>();
+  sentCount = 0;
+  sentBytes = 0;
+
+  send(from: NodeId, to: NodeId, message: BlockMessage, isBackup: boolean): void {
+    const bytes = pack(message);
+    this.sentCount++;
+    this.sentBytes += bytes.length;
+    const link = this.#links.get(`${from}>${to}`) ?? [];
+    this.#links.set(`${from}>${to}`, link);
+    link.push({ from, to, isBackup, bytes });
+  }
+
+  /** Pairs of nodes with something on its way. */
+  get openLinkCount(): number {
+    return this.#open().length;
+  }
+
+  /** Takes the next message of one of the open links. */
+  take(random: Random): { letter: Letter; message: BlockMessage } {
+    const open = this.#open();
+    const letter = open[random.uint32() % open.length]!.shift()!;
+    return { letter, message: unpack(letter.bytes) as BlockMessage };
+  }
+
+  #open(): Letter[][] {
+    return [...this.#links.values()].filter((letters) => letters.length > 0);
+  }
+}

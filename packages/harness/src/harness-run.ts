@@ -1,0 +1,392 @@
+import {
+  PARAMETER_SERVER,
+  PsgdError,
+  isPsgdError,
+  layoutOfTensor,
+  nodeName,
+  seededRandom,
+  sleep,
+  type BlockWeight,
+  type CodecClass,
+  type GlobalSettings,
+  type Logger,
+  type NodeId,
+  type Random,
+  type TensorLayout,
+} from "@psgd/core";
+import { constructCodec, systemClock } from "@psgd/runtime";
+import {
+  BlockExchange,
+  CodecActor,
+  SYNC_POLICIES,
+  asynchronousSgd,
+  type ExchangeCodec,
+  type OptimizerRule,
+  type SyncPolicyName,
+} from "@psgd/sgd";
+import type { Agreement } from "./codec-harness.js";
+import { HarnessPost } from "./harness-post.js";
+import {
+  digestOf,
+  requireFinite,
+  requireMean,
+  requireSameBits,
+  type RoundResults,
+} from "./result-checks.js";
+import { VirtualClock } from "./virtual-clock.js";
+
+/** A harness run with nothing left open. */
+export interface HarnessPlan {
+  readonly codec: CodecClass;
+  readonly server: CodecClass | undefined;
+  readonly rule: OptimizerRule;
+  readonly settings: GlobalSettings;
+  readonly sync: SyncPolicyName;
+  readonly layout: TensorLayout;
+  readonly perTensor: boolean;
+  readonly seed: number;
+  readonly agreement: Agreement;
+  readonly tolerance: number;
+  readonly callTimeoutMs: number;
+}
+
+interface HarnessNode {
+  readonly nodeId: NodeId;
+  readonly exchange: BlockExchange;
+  readonly codecs: readonly ExchangeCodec[];
+  readonly weights: Float32Array;
+  round: number;
+  /** Set while the node may compute its next round. */
+  compute: (() => void) | undefined;
+  /** By round: whom it heard. */
+  readonly heard: Map<number, Set<NodeId>>;
+  /** By round: whom it sent to. */
+  readonly sent: Map<number, Set<NodeId>>;
+}
+
+const LEARNING_RATE = 0.05;
+
+/** This many messages per pair of nodes without a result on any node never end. */
+const MAX_FRUITLESS_PER_PAIR = 1000;
+
+/** One run of all nodes: the order of computing and delivering is drawn from the seed and the schedule's number. */
+export class HarnessRun {
+  /** The bits of each result that is to agree, by node and round. */
+  readonly digests = new Map<string, string>();
+  readonly codecName: string;
+  readonly #plan: HarnessPlan;
+  readonly #log: Logger;
+  readonly #random: Random;
+  readonly #clock = new VirtualClock();
+  readonly #post = new HarnessPost();
+  readonly #nodes = new Map<NodeId, HarnessNode>();
+  readonly #results = new Map<number, Map<NodeId, Float32Array>>();
+  #failure: { readonly error: unknown } | undefined;
+  #isRescue = false;
+  #fruitlessCount = 0;
+
+  constructor(plan: HarnessPlan, schedule: number, log: Logger) {
+    this.#plan = plan;
+    this.#log = log;
+    this.#random = seededRandom(`${plan.seed}/schedule ${schedule}`);
+    this.codecName =
+      plan.server === undefined ? plan.codec.name : `${plan.codec.name} with ${plan.server.name}`;
+  }
+
+  get messageCount(): number {
+    return this.#post.sentCount;
+  }
+
+  get messageBytes(): number {
+    return this.#post.sentBytes;
+  }
+
+  get lateCount(): number {
+    return this.#all().reduce((sum, { exchange }) => sum + exchange.counts.late, 0);
+  }
+
+  get maxStaleness(): number {
+    return Math.max(
+      0,
+      ...this.#all().flatMap(({ exchange }) => [...exchange.counts.staleness.keys()]),
+    );
+  }
+
+  /** @throws {PsgdError} the first thing that is wrong */
+  async complete(): Promise<void> {
+    const { settings, codec, server } = this.#plan;
+    for (const nodeId of settings.nodes) this.#nodes.set(nodeId, this.#createNode(nodeId, codec));
+    if (server !== undefined) {
+      this.#nodes.set(PARAMETER_SERVER, this.#createNode(PARAMETER_SERVER, server));
+    }
+    for (const nodeId of settings.nodes) {
+      this.#train(this.#nodes.get(nodeId)!).catch((error: unknown) => this.#fail(error));
+    }
+    await this.#schedule();
+    // Once by the job, and once more by whoever wants to be sure.
+    for (const { codecs } of [...this.#all(), ...this.#all()]) {
+      for (const { actor } of codecs) actor.dispose();
+    }
+  }
+
+  /** Lets one thing after another happen until all nodes have all results and nothing is on its way. */
+  async #schedule(): Promise<void> {
+    for (;;) {
+      await this.#settle();
+      this.#requireHealthy();
+      const ready = this.#all().filter(({ compute }) => compute !== undefined);
+      const eventCount = ready.length + this.#post.openLinkCount;
+      if (eventCount > 0) {
+        const next = this.#random.uint32() % eventCount;
+        if (next < ready.length) ready[next]!.compute!();
+        else this.#deliver();
+      } else if (this.#waiting().length > 0) {
+        await this.#rescue();
+      } else return;
+    }
+  }
+
+  /** Until no node can do anything by itself: real time only passes for codecs that await something real. */
+  async #settle(): Promise<void> {
+    const { callTimeoutMs } = this.#plan;
+    await this.#clock.advance(0);
+    const startedAt = systemClock.now();
+    while (this.#all().some(({ codecs }) => codecs.some(({ actor }) => actor.isBusy))) {
+      if (systemClock.now() - startedAt > callTimeoutMs) {
+        await this.#clock.advance(callTimeoutMs);
+        return;
+      }
+      await sleep(systemClock, 1);
+      await this.#clock.advance(0);
+    }
+  }
+
+  #deliver(): void {
+    const { letter, message } = this.#post.take(this.#random);
+    const { from, to, isBackup } = letter;
+    this.#log.info(
+      `----------- Node:${from} ${isBackup ? "Backup" : "Transmitting"} to ${to} successful -----------`,
+    );
+    const pairs = this.#nodes.size ** 2 * this.#nodes.get(to)!.codecs.length;
+    if (++this.#fruitlessCount > MAX_FRUITLESS_PER_PAIR * pairs) throw this.#endless();
+    const receiver = this.#nodes.get(to)!;
+    note(receiver.heard, message.step, from);
+    receiver.exchange.accept(from, message);
+  }
+
+  /** Nothing is on its way and nodes wait: what a time-out is in production. */
+  async #rescue(): Promise<void> {
+    const waiting = this.#waiting();
+    for (const { nodeId } of waiting) {
+      this.#log.warn(`Timeout occurred while get the result from worker ${nodeId}.`);
+    }
+    const stuck = this.#deadlock(waiting);
+    this.#isRescue = true;
+    await this.#clock.advance(this.#syncTimeoutMs);
+    this.#isRescue = false;
+    if (isPsgdError(this.#failure?.error, "SYNC_TIMEOUT")) throw stuck;
+  }
+
+  async #train(node: HarnessNode): Promise<void> {
+    const { settings, rule } = this.#plan;
+    const initialWeights = node.weights.slice();
+    for (; node.round < settings.stepCount; node.round++) {
+      await new Promise<void>((resolve) => {
+        node.compute = resolve;
+      });
+      node.compute = undefined;
+      const { round } = node;
+      await node.exchange.push(round, this.#computeBlocks(node));
+      const result = await node.exchange.pull(round);
+      this.#log.info(`----------- Node:${node.nodeId} Decode successful -----------`);
+      this.#fruitlessCount = 0;
+      rule.apply(result, node.weights, initialWeights);
+      this.#collect(round, node.nodeId, result);
+    }
+  }
+
+  #computeBlocks({ nodeId, round, weights }: HarnessNode): BlockWeight[] {
+    const { settings, layout, rule } = this.#plan;
+    return settings.nodeToBlocks[nodeId]!.map((blockId) => {
+      const content = this.#delta(round, blockId);
+      rule.content(content, weights);
+      return { content, blockId, step: round, sampleCount: settings.batchSize, layout };
+    });
+  }
+
+  /** What gradient descent would subtract for a block: the same on every node that computes it. */
+  #delta(round: number, blockId: number): Float32Array {
+    const random = seededRandom(`${this.#plan.seed}/round ${round}/block ${blockId}`);
+    return Float32Array.from({ length: this.#plan.layout.size }, () => random.normal());
+  }
+
+  #collect(round: number, nodeId: NodeId, result: Float32Array): void {
+    const { settings } = this.#plan;
+    const results = this.#results.get(round) ?? new Map<NodeId, Float32Array>();
+    this.#results.set(round, results.set(nodeId, result));
+    if (results.size < settings.nodeCount) return;
+    this.#results.delete(round);
+    this.#check(round, results);
+    this.#log.info(`-----------Test complete ${round + 1}/${settings.stepCount} -----------`);
+  }
+
+  #check(round: number, results: RoundResults): void {
+    const { settings, layout, agreement, tolerance } = this.#plan;
+    requireFinite(round, results, this.codecName);
+    const isLast = round === settings.stepCount - 1;
+    if (agreement === "every-round" || (agreement === "last-round" && isLast)) {
+      requireSameBits(round, results, this.codecName);
+    }
+    for (const [node, result] of results) {
+      this.digests.set(JSON.stringify({ node, round }), digestOf(result));
+    }
+    if (tolerance === Infinity) return;
+    const mean = new Float64Array(layout.size);
+    for (const blockId of settings.blocks) {
+      for (const [i, value] of this.#delta(round, blockId).entries()) {
+        mean[i]! += value / settings.blockCount;
+      }
+    }
+    requireMean(round, results, mean, tolerance, this.codecName);
+  }
+
+  #createNode(nodeId: NodeId, codecClass: CodecClass): HarnessNode {
+    const { settings, layout, sync, seed, server, callTimeoutMs } = this.#plan;
+    // Every node starts from the same model.
+    const random = seededRandom(`${seed}/weights`);
+    const weights = Float32Array.from({ length: layout.size }, () => random.normal());
+    const tensors = this.#plan.perTensor ? layout.tensors : [undefined];
+    const report = (message: string): string => `Codec: ${codecClass.name}, Report: ${message}.`;
+    const codecs = tensors.map((tensor, variableId): ExchangeCodec => {
+      const codec = constructCodec(codecClass, {
+        nodeId,
+        settings,
+        layout: tensor === undefined ? layout : layoutOfTensor(tensor),
+        random: seededRandom(`${seed}/node ${nodeId}/codec ${variableId}`),
+        log: {
+          info: (message) => this.#log.info(report(message)),
+          warn: (message) => this.#log.warn(report(message)),
+          error: (message) => this.#log.error(report(message)),
+        },
+        currentWeights: () =>
+          tensor === undefined
+            ? weights
+            : weights.subarray(tensor.offset, tensor.offset + tensor.size),
+        learningRate: () => LEARNING_RATE,
+      });
+      const actor = new CodecActor({
+        codec,
+        nodeCount: settings.nodeCount,
+        hasServer: server !== undefined,
+        clock: this.#clock,
+        callTimeoutMs,
+      });
+      return { actor, tensor };
+    });
+    const sent = new Map<number, Set<NodeId>>();
+    const exchange = new BlockExchange({
+      nodeId,
+      layout,
+      codecs,
+      policy: nodeId === PARAMETER_SERVER ? asynchronousSgd() : SYNC_POLICIES[sync](settings),
+      clock: this.#clock,
+      syncTimeoutMs: this.#syncTimeoutMs,
+      isConnected: () => true,
+      post: (target, message) => {
+        note(sent, message.step, target);
+        this.#post.send(nodeId, target, message, this.#isRescue);
+      },
+      onFailure: (error) => this.#fail(error),
+      log: this.#log,
+    });
+    return {
+      nodeId,
+      exchange,
+      codecs,
+      weights,
+      round: 0,
+      compute: undefined,
+      heard: new Map(),
+      sent,
+    };
+  }
+
+  /** Longer than any call, and a whole number of them. */
+  get #syncTimeoutMs(): number {
+    return 10 * this.#plan.callTimeoutMs;
+  }
+
+  #all(): HarnessNode[] {
+    return [...this.#nodes.values()];
+  }
+
+  /** The nodes that have not come to the end. */
+  #waiting(): HarnessNode[] {
+    return this.#all().filter(
+      ({ nodeId, round }) => nodeId !== PARAMETER_SERVER && round < this.#plan.settings.stepCount,
+    );
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+  }
+
+  #requireHealthy(): void {
+    if (this.#failure !== undefined) throw this.#failure.error as Error;
+  }
+
+  /** Says who waits for what. */
+  #deadlock(waiting: readonly HarnessNode[]): PsgdError {
+    const server = this.#nodes.get(PARAMETER_SERVER);
+    const rounds = new Set(waiting.map(({ round }) => round));
+    const lines = waiting.map((node) => {
+      const missing = node.codecs.flatMap(({ actor, tensor }) =>
+        actor.codec.hasResult
+          ? []
+          : [`${actor.codec.constructor.name}${tensor === undefined ? "" : ` of ${tensor.name}`}`],
+      );
+      return (
+        `${nodeName(node.nodeId)} waits in round ${node.round} for setResult of ${missing.join(", ")}, ` +
+        traffic(node, node.round)
+      );
+    });
+    if (server !== undefined) {
+      lines.push(
+        ...[...rounds].map(
+          (round) => `parameter server in round ${round} ${traffic(server, round)}`,
+        ),
+      );
+    }
+    return new PsgdError(
+      "SYNC_TIMEOUT",
+      `result of round ${Math.min(...rounds)}: expected on every node, got none on ${waiting.map(({ nodeId }) => nodeName(nodeId)).join(", ")}, and nothing is on its way; ` +
+        `${lines.join("; ")}; Timeout occurred and retry mechanism is not available; each round must end in setResult on every node`,
+      { details: { nodes: waiting.map(({ nodeId }) => nodeId), step: Math.min(...rounds) } },
+    );
+  }
+
+  #endless(): PsgdError {
+    const waiting = this.#waiting();
+    const rule = waiting.length > 0 ? "a result on some node" : "an end of the messages";
+    return new PsgdError(
+      "SYNC_TIMEOUT",
+      `${rule}: expected after fewer than ${this.#fruitlessCount} messages, got none; codec ${this.codecName}; ` +
+        "look for messages that answer each other without end",
+    );
+  }
+}
+
+function note(places: Map<number, Set<NodeId>>, round: number, node: NodeId): void {
+  places.set(round, (places.get(round) ?? new Set()).add(node));
+}
+
+function traffic({ heard, sent }: HarnessNode, round: number): string {
+  const names = (nodes: ReadonlySet<NodeId> | undefined): string =>
+    nodes === undefined
+      ? "nobody"
+      : [...nodes]
+          .sort((a, b) => a - b)
+          .map(nodeName)
+          .join(", ");
+  return `sent to ${names(sent.get(round))}, heard ${names(heard.get(round))}`;
+}
