@@ -1,6 +1,5 @@
 import {
   ASSIGNMENTS,
-  PARAMETER_SERVER,
   PsgdError,
   SILENT,
   createSettings,
@@ -16,12 +15,7 @@ import {
 } from "@psgd/core";
 import { OPTIMIZERS, resolvePairing, type SyncPolicyName } from "@psgd/sgd";
 import { HarnessRun } from "./harness-run.js";
-
-/**
- * Which results must be equal bit for bit: those of all nodes in every round, those of the last round only (codecs
- * with local steps between exchanges), or none (each node has a model of its own).
- */
-export type Agreement = "every-round" | "last-round" | "none";
+import type { Agreement } from "./result-checks.js";
 
 /** What to run; the defaults are those of the seed's test scripts. */
 export interface CodecHarnessOptions {

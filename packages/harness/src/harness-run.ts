@@ -24,13 +24,13 @@ import {
   type OptimizerRule,
   type SyncPolicyName,
 } from "@psgd/sgd";
-import type { Agreement } from "./codec-harness.js";
 import { HarnessPost } from "./harness-post.js";
 import {
   digestOf,
   requireFinite,
   requireMean,
   requireSameBits,
+  type Agreement,
   type RoundResults,
 } from "./result-checks.js";
 import { VirtualClock } from "./virtual-clock.js";

@@ -5,9 +5,5 @@ export {
   type DirectorySetup,
   type TransportSetup,
 } from "./transport-contract.js";
-export {
-  runCodecHarness,
-  type Agreement,
-  type CodecHarnessOptions,
-  type HarnessReport,
-} from "./codec-harness.js";
+export { runCodecHarness, type CodecHarnessOptions, type HarnessReport } from "./codec-harness.js";
+export type { Agreement } from "./result-checks.js";

@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
 import { PsgdError, nodeName, type NodeId } from "@psgd/core";
 
+/**
+ * Which results must be equal bit for bit: those of all nodes in every round, those of the last round only (codecs
+ * with local steps between exchanges), or none (each node has a model of its own).
+ */
+export type Agreement = "every-round" | "last-round" | "none";
+
 /** The result of one round, by node. */
 export type RoundResults = ReadonlyMap<NodeId, Float32Array>;
 
