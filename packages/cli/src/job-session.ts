@@ -1,4 +1,4 @@
-import { PsgdError, type Logger, type NodeId } from "@psgd/core";
+import { PsgdError, type Logger, type NodeId, type Transport, type WorkerInfo } from "@psgd/core";
 import {
   JobClient,
   fetchResults,
@@ -7,6 +7,7 @@ import {
   listRecords,
   systemClock,
   systemRandom,
+  watchConnection,
   type JobFollower,
   type JobOutcome,
   type NodeRecord,
@@ -18,7 +19,30 @@ import type { Output } from "./output.js";
 import { saveResults } from "./save-results.js";
 
 /** How long workers get to say that they are there. */
-export const DISCOVERY_MS = 2_000;
+const DISCOVERY_MS = 2_000;
+
+/** A worker in good health answers in a hundredth of this. */
+const GLANCE_MS = 500;
+
+/** The workers that answer: after a glance, or, if that does not find enough, a longer look. */
+export async function findWorkers(
+  { directory }: Cluster,
+  isEnough: (found: readonly WorkerInfo[]) => boolean,
+): Promise<readonly WorkerInfo[]> {
+  const found = await directory.list({ timeoutMs: GLANCE_MS });
+  if (isEnough(found)) return found;
+  return directory.list({ timeoutMs: DISCOVERY_MS, enough: isEnough });
+}
+
+/** What these workers know of jobs, running and ended. */
+export function findRecords(
+  client: JobClient,
+  workers: readonly WorkerInfo[],
+  log: Logger,
+): Promise<ReadonlyMap<string, readonly NodeRecord[]>> {
+  const addresses = workers.map(({ address }) => address);
+  return listRecords(client, systemClock, addresses, DISCOVERY_MS, log);
+}
 
 /** The exit code a detached submitter ends with: the job goes on, nothing is wrong. */
 const DETACHED = EXIT_CODES.done;
@@ -37,14 +61,9 @@ export async function findJob(
   jobId: string,
   log: Logger,
 ): Promise<{ records: ReadonlyMap<NodeId, NodeRecord>; addresses: ReadonlyMap<NodeId, string> }> {
+  // The full time: a worker that is missed is a result that is missed.
   const workers = await cluster.directory.list({ timeoutMs: DISCOVERY_MS });
-  const found = await listRecords(
-    client,
-    systemClock,
-    workers.map(({ address }) => address),
-    DISCOVERY_MS,
-    log,
-  );
+  const found = await findRecords(client, workers, log);
   const records = new Map<NodeId, NodeRecord>();
   const addresses = new Map<NodeId, string>();
   for (const [address, all] of found) {
@@ -57,13 +76,14 @@ export async function findJob(
   const known = [...new Set([...found.values()].flat().map((record) => record.jobId))];
   throw new PsgdError(
     "JOB_UNKNOWN",
-    `job ${jobId}: expected a job that one of the ${workers.length} workers which answer has kept, got none; known: ${known.join(", ") || "no job"}; see \`psgd jobs\``,
+    `job ${jobId}: expected a job that one of the ${workers.length} workers which answer has kept, got none; the latest known: ${known.sort().reverse().slice(0, 3).join(", ") || "no job"}; see \`psgd jobs\``,
   );
 }
 
 export interface AttachOptions {
   readonly jobId: string;
   readonly client: JobClient;
+  readonly transport: Transport;
   readonly addresses: ReadonlyMap<NodeId, string>;
   readonly output: Output;
   /** Whether the job goes on without us: then a first Ctrl-C leaves it. */
@@ -85,9 +105,28 @@ export async function attach(options: AttachOptions): Promise<number> {
     },
   });
   const interruption = new Interruption(follower, options);
-  const outcome = await Promise.race([follower.outcome, interruption.detached]);
-  interruption.dispose();
-  output.endProgress();
+  let stopWatching = (): void => {};
+  // However the job fares, it cannot be heard of without the broker.
+  const cutOff = new Promise<never>((_, reject) => {
+    const { transport } = options;
+    stopWatching = watchConnection({
+      transport,
+      clock: systemClock,
+      log: output.log,
+      onLost: reject,
+    });
+  });
+  let outcome: JobOutcome | undefined;
+  try {
+    outcome = await Promise.race([follower.outcome, interruption.detached, cutOff]);
+  } catch (error) {
+    output.log.info(`\`job-submit --retrieve ${jobId}\` brings home what the workers have kept.`);
+    throw error;
+  } finally {
+    stopWatching();
+    interruption.dispose();
+    output.endProgress();
+  }
   if (outcome === undefined) {
     follower.detach();
     output.detached(jobId);

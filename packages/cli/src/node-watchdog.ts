@@ -58,7 +58,7 @@ function watch({ nodeId, pulse, timeoutMs }: WatchdogData): void {
 }
 
 function report(error: PsgdError): void {
-  const event: NodeEvent = { type: "failed", error: toErrorRecord(error) };
+  const event: NodeEvent = { type: "dying", error: toErrorRecord(error) };
   try {
     writeSync(3, `${JSON.stringify(event)}\n`);
   } finally {

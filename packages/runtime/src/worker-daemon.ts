@@ -310,6 +310,9 @@ export class WorkerDaemon {
       case "log":
         this.#options.log.info(event.line);
         return;
+      case "dying":
+        session.stopError ??= event.error;
+        return;
       case "progress":
         break;
       case "finished":

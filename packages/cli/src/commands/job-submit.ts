@@ -14,7 +14,7 @@ import { DEFAULT_NATS_URL, connectCluster, type Cluster } from "../compose.js";
 import { echoLines } from "../echo.js";
 import { EXIT_CODES } from "../exit-codes.js";
 import { jobRequestOf, withJobOptions, withUnderscores } from "../job-options.js";
-import { DISCOVERY_MS, attach, findJob, openClient } from "../job-session.js";
+import { attach, findJob, findWorkers, openClient } from "../job-session.js";
 import { bytesText } from "../live-display.js";
 import { startLocalCluster } from "../local-cluster.js";
 import { jsonOutput, textOutput, type Output } from "../output.js";
@@ -154,6 +154,7 @@ async function submit(
     const code = await attach({
       jobId,
       client,
+      transport: cluster.transport,
       addresses,
       output,
       canDetach: !isLocal,
@@ -185,9 +186,14 @@ async function place(
     ? undefined
     : await readWorkerFile(named ?? WORKER_FILE, named !== undefined);
   const nodes = nodesOf(job.spec);
-  const workers = await cluster.directory.list({
-    timeoutMs: DISCOVERY_MS,
-    enough: (found) => isLocal && found.length > 0,
+  const workers = await findWorkers(cluster, (found) => {
+    try {
+      placeNodes(nodes, found, file);
+      return true;
+    } catch {
+      // Others may still answer; if not, the same refusal is thrown below.
+      return false;
+    }
   });
   return placeNodes(nodes, workers, file);
 }
@@ -220,7 +226,15 @@ async function retrieveJob(
       );
     else output.log.info(`Acquire log file from worker(${nodeId}).`);
   }
-  const code = await attach({ jobId, client, addresses, output, canDetach: true, outputDirectory });
+  const code = await attach({
+    jobId,
+    client,
+    transport: cluster.transport,
+    addresses,
+    output,
+    canDetach: true,
+    outputDirectory,
+  });
   await client.close();
   await cluster.transport.close();
   return code;

@@ -1,12 +1,12 @@
 import { EXIT_CODES } from "../exit-codes.js";
 import { connectCluster } from "../compose.js";
-import { DISCOVERY_MS } from "../job-session.js";
+import { findWorkers } from "../job-session.js";
 import { table } from "../table.js";
 
 /** Lists the workers that answer. @returns the exit code */
 export async function runNodes(args: Readonly<Record<string, unknown>>): Promise<number> {
   const cluster = await connectCluster(args["nats"] as string, "psgd nodes");
-  const workers = await cluster.directory.list({ timeoutMs: DISCOVERY_MS });
+  const workers = await findWorkers(cluster, (found) => found.length > 0);
   await cluster.transport.close();
   if (args["json"] === true) {
     process.stdout.write(`${JSON.stringify(workers)}\n`);

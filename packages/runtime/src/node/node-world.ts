@@ -27,7 +27,9 @@ export type NodeEvent =
   | { readonly type: "log"; readonly line: string }
   | { readonly type: "progress"; readonly progress: NodeProgress }
   | { readonly type: "finished"; readonly summary: NodeSummary }
-  | { readonly type: "failed"; readonly error: ErrorRecord };
+  | { readonly type: "failed"; readonly error: ErrorRecord }
+  /** Somebody is about to end the node, because of this error; it can tell its peers nothing itself. */
+  | { readonly type: "dying"; readonly error: ErrorRecord };
 
 /** What a worker says to its node. */
 export type NodeCommand =

@@ -31,11 +31,12 @@ import {
   type NodeSummary,
   type PackageContents,
 } from "../job.js";
+import { watchConnection } from "../connection-watch.js";
 import { packageKey, resultKey } from "../worker-store.js";
 import { constructCodec, loadCodecClass } from "./load-codec.js";
 import { Mesh } from "./mesh.js";
 import type { NodeControl, NodeWorld } from "./node-world.js";
-import { TrainingLoop } from "./training-loop.js";
+import { TrainingLoop, type Trained } from "./training-loop.js";
 import { Trace } from "./trace.js";
 
 /** How long a failing node gives its last words to arrive. */
@@ -50,116 +51,167 @@ export async function runNode(
   world: NodeWorld,
   control: NodeControl,
 ): Promise<void> {
-  const { jobId, nodeId, spec } = assignment;
-  const directory = resultKey(jobId, nodeId);
-  const log = await openLog(assignment, world, control);
-  const disposals: (() => Promise<void> | void)[] = [];
-  let mesh: Mesh | undefined;
+  const log = openLog(assignment, world, control);
+  const resources = new NodeResources();
   try {
-    const failure = new Failure(control.signal);
-    const load = <Name extends keyof PackageContents>(name: Name): Promise<PackageContents[Name]> =>
-      loadPackage(world, assignment, name);
-    const globals = await load("global_setting_package");
-    const settings = settingsOf(globals);
-    const codecs = await load("codec_and_sgd_package");
-    const model = await load("weights_and_layers_package");
-    const isServer = nodeId === PARAMETER_SERVER;
-
-    const loop = isServer
-      ? undefined
-      : await TrainingLoop.prepare({
-          assignment,
-          world,
-          settings,
-          codecs,
-          model,
-          misc: await load("misc_package"),
-          seed: globals.seed,
-          trace: new Trace(world.store, directory, resultTitle(spec, nodeId)),
-          log,
-          emit: control.emit,
-        });
-    if (loop !== undefined) disposals.push(() => loop.dispose());
-    const weights = loop?.weights ?? model.initialWeights;
-    const exchangeCodecs = await buildCodecs({
-      codecs,
-      settings,
-      layout: model.layout,
-      nodeId,
-      log,
-      world,
-      jobSeed: globals.seed,
-      weights,
-      hasServer: globals.hasServer,
-      learningRate: () => loop?.learningRate ?? codecs.learningRate,
-    });
-    disposals.push(() => exchangeCodecs.forEach(({ actor }) => actor.dispose()));
-
-    const exchange = new BlockExchange({
-      nodeId,
-      layout: model.layout,
-      codecs: exchangeCodecs,
-      policy: isServer
-        ? asynchronousSgd()
-        : SYNC_POLICIES[codecs.sync]({ redundancy: settings.redundancy }),
-      clock: world.clock,
-      syncTimeoutMs: codecs.syncTimeoutMs,
-      isConnected: () => world.transport.status === "connected",
-      post: (target, message) => openMesh.post(target, message),
-      onFailure: (error) => failure.set(error),
-      log,
-    });
-    const openMesh = await Mesh.open({
-      jobId,
-      nodeId,
-      nodes: nodesOf(spec),
-      transport: world.transport,
-      clock: world.clock,
-      random: seededRandom(`${world.incarnationSeed}/${nodeToken(nodeId)}`),
-      log,
-      onBlock: (from, message) => exchange.accept(from, message),
-      onFailure: (error) => exchange.fail(error),
-    });
-    mesh = openMesh;
-    failure.onSet((error) => exchange.fail(error));
-
-    control.emit({ type: "ready" });
-    await failure.race(control.started);
-    await failure.race(openMesh.connect());
-    log.info("Execution process started.");
-    const startedAt = world.clock.now();
-    const trained =
-      loop === undefined ? undefined : await failure.race(loop.run(exchange, openMesh));
-    await failure.race(
-      loop === undefined ? openMesh.allDone(settings.nodes) : openMesh.finish(settings.nodes),
-    );
-    if (isServer) await openMesh.finish([]);
-    const summary: NodeSummary = {
-      steps: trained?.steps ?? 0,
-      elapsedMs: world.clock.now() - startedAt,
-      evaluation: trained?.evaluation,
-      modelSha256: trained?.modelSha256,
-      bytesSent: openMesh.bytesSent,
-      bytesReceived: openMesh.bytesReceived,
-      overheadBytes: openMesh.overheadBytes,
-      messagesDelivered: exchange.counts.delivered,
-      messagesLate: exchange.counts.late,
-      staleness: [...exchange.counts.staleness].sort(([a], [b]) => a - b),
-    };
-    await openMesh.close();
+    const summary = await trainNode(assignment, world, control, log, resources);
+    await resources.dispose();
     log.info(`Execution complete, time: ${(summary.elapsedMs / 1000).toFixed(3)} sec`);
     await log.flush();
     control.emit({ type: "finished", summary });
   } catch (error) {
     const record = toErrorRecord(error);
     log.error(record.message);
-    mesh?.abort(error);
+    resources.mesh?.abort(error);
     control.emit({ type: "failed", error: record });
-    await log.flush();
-    if (mesh !== undefined) await closeWithin(mesh, world, LAST_WORDS_MS);
-  } finally {
-    for (const dispose of disposals.reverse()) await dispose();
+    // The first error is the one that counts; what else breaks on the way out is only logged.
+    const report = (later: unknown): void => log.error(toErrorRecord(later).message);
+    if (resources.mesh !== undefined) await closeWithin(resources.mesh, world, LAST_WORDS_MS);
+    await resources.dispose().catch(report);
+    await log.flush().catch(report);
   }
+}
+
+/** What a node holds until it ends. */
+class NodeResources {
+  mesh: Mesh | undefined;
+  readonly #disposals: (() => void)[] = [];
+
+  add(dispose: () => void): void {
+    this.#disposals.push(dispose);
+  }
+
+  /** In reverse order; all are tried, then the first error is thrown. */
+  async dispose(): Promise<void> {
+    const results = await Promise.allSettled(
+      this.#disposals
+        .splice(0)
+        .reverse()
+        .map(async (dispose) => dispose()),
+    );
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+}
+
+async function trainNode(
+  assignment: NodeAssignment,
+  world: NodeWorld,
+  control: NodeControl,
+  log: NodeLog,
+  resources: NodeResources,
+): Promise<NodeSummary> {
+  const { jobId, nodeId, spec } = assignment;
+  const failure = new Failure(control.signal);
+  const load = <Name extends keyof PackageContents>(name: Name): Promise<PackageContents[Name]> =>
+    loadPackage(world, assignment, name);
+  const globals = await load("global_setting_package");
+  const settings = settingsOf(globals);
+  const codecs = await load("codec_and_sgd_package");
+  const model = await load("weights_and_layers_package");
+  const isServer = nodeId === PARAMETER_SERVER;
+
+  const loop = isServer
+    ? undefined
+    : await TrainingLoop.prepare({
+        assignment,
+        world,
+        settings,
+        codecs,
+        model,
+        misc: await load("misc_package"),
+        seed: globals.seed,
+        trace: new Trace(world.store, resultKey(jobId, nodeId), resultTitle(spec, nodeId)),
+        log,
+        emit: control.emit,
+      });
+  if (loop !== undefined) resources.add(() => loop.dispose());
+  const exchangeCodecs = await buildCodecs({
+    codecs,
+    settings,
+    layout: model.layout,
+    nodeId,
+    log,
+    world,
+    jobSeed: globals.seed,
+    weights: loop?.weights ?? model.initialWeights,
+    hasServer: globals.hasServer,
+    learningRate: () => loop?.learningRate ?? codecs.learningRate,
+  });
+  for (const { actor } of exchangeCodecs) resources.add(() => actor.dispose());
+
+  const exchange = new BlockExchange({
+    nodeId,
+    layout: model.layout,
+    codecs: exchangeCodecs,
+    policy: isServer
+      ? asynchronousSgd()
+      : SYNC_POLICIES[codecs.sync]({ redundancy: settings.redundancy }),
+    clock: world.clock,
+    syncTimeoutMs: codecs.syncTimeoutMs,
+    isConnected: () => world.transport.status === "connected",
+    post: (target, message) => mesh.post(target, message),
+    onFailure: (error) => failure.set(error),
+    log,
+  });
+  const mesh = await Mesh.open({
+    jobId,
+    nodeId,
+    nodes: nodesOf(spec),
+    transport: world.transport,
+    clock: world.clock,
+    random: seededRandom(`${world.incarnationSeed}/${nodeToken(nodeId)}`),
+    log,
+    onBlock: (from, message) => exchange.accept(from, message),
+    onFailure: (error) => exchange.fail(error),
+  });
+  resources.mesh = mesh;
+  failure.onSet((error) => exchange.fail(error));
+  resources.add(
+    watchConnection({
+      transport: world.transport,
+      clock: world.clock,
+      log,
+      onLost: (error) => failure.set(error),
+    }),
+  );
+
+  control.emit({ type: "ready" });
+  await failure.race(control.started);
+  await failure.race(mesh.connect());
+  log.info("Execution process started.");
+  const startedAt = world.clock.now();
+  const trained = await failure.race(trainOrServe(loop, exchange, mesh, settings));
+  const summary: NodeSummary = {
+    steps: trained?.steps ?? 0,
+    elapsedMs: world.clock.now() - startedAt,
+    evaluation: trained?.evaluation,
+    modelSha256: trained?.modelSha256,
+    bytesSent: mesh.bytesSent,
+    bytesReceived: mesh.bytesReceived,
+    overheadBytes: mesh.overheadBytes,
+    messagesDelivered: exchange.counts.delivered,
+    messagesLate: exchange.counts.late,
+    staleness: [...exchange.counts.staleness].sort(([a], [b]) => a - b),
+  };
+  await failure.race(mesh.close());
+  return summary;
+}
+
+/** A worker trains; the parameter server answers until all workers have taken their last step. */
+async function trainOrServe(
+  loop: TrainingLoop | undefined,
+  exchange: BlockExchange,
+  mesh: Mesh,
+  { nodes }: GlobalSettings,
+): Promise<Trained | undefined> {
+  if (loop === undefined) {
+    await mesh.allDone(nodes);
+    await mesh.finish([]);
+    return undefined;
+  }
+  const trained = await loop.run(exchange, mesh);
+  await mesh.finish(nodes);
+  return trained;
 }
 
 /** The first thing that went wrong, from wherever it came; everything awaited is raced against it. */
@@ -273,11 +325,7 @@ interface NodeLog extends Logger {
 }
 
 /** The node's log: to its worker's console at once, and to its file. */
-async function openLog(
-  assignment: NodeAssignment,
-  world: NodeWorld,
-  control: NodeControl,
-): Promise<NodeLog> {
+function openLog(assignment: NodeAssignment, world: NodeWorld, control: NodeControl): NodeLog {
   const { jobId, nodeId } = assignment;
   const time = world.clock.wallTime().toTimeString().slice(0, 8).replaceAll(":", "-");
   const key = `${resultKey(jobId, nodeId)}/Training log @ ${nodeToken(nodeId)}_${time}.log`;
@@ -290,7 +338,6 @@ async function openLog(
   };
   const log = world.logger(write, nodeId);
   log.info(`Job submission received. Node assigned node_id(${nodeId})`);
-  await tail;
   return {
     info: (m) => log.info(m),
     warn: (m) => log.warn(m),

@@ -124,6 +124,7 @@ const EVENT_TYPES: readonly unknown[] = [
   "progress",
   "finished",
   "failed",
+  "dying",
 ] satisfies NodeEvent["type"][];
 
 function parseEvent(line: string): NodeEvent | undefined {
