@@ -47,11 +47,24 @@ export function findRecords(
 /** The exit code a detached submitter ends with: the job goes on, nothing is wrong. */
 const DETACHED = EXIT_CODES.done;
 
-/** Opens this process's lines to the workers of a cluster. */
-export async function openClient(cluster: Cluster, log: Logger): Promise<JobClient> {
+/** Lends `use` this process's lines to the workers of a cluster; closes them and the cluster's transport after it. */
+export async function withClient<T>(
+  { transport }: Cluster,
+  log: Logger,
+  use: (client: JobClient) => Promise<T>,
+): Promise<T> {
   const random = systemRandom();
   const address = `client.${random.uint32().toString(36)}${random.uint32().toString(36)}`;
-  return JobClient.open({ transport: cluster.transport, clock: systemClock, random, address, log });
+  try {
+    const client = await JobClient.open({ transport, clock: systemClock, random, address, log });
+    try {
+      return await use(client);
+    } finally {
+      await client.close();
+    }
+  } finally {
+    await transport.close();
+  }
 }
 
 /** The job's records by node, and where each node's worker is; asks everybody. */
@@ -123,12 +136,12 @@ export async function attach(options: AttachOptions): Promise<number> {
     output.log.info(`\`job-submit --retrieve ${jobId}\` brings home what the workers have kept.`);
     throw error;
   } finally {
+    follower.detach();
     stopWatching();
     interruption.dispose();
     output.endProgress();
   }
   if (outcome === undefined) {
-    follower.detach();
     output.detached(jobId);
     return DETACHED;
   }
@@ -156,6 +169,12 @@ async function conclude(
     store: diskStore(options.outputDirectory),
     log: output.log,
     version: VERSION,
+  }).catch((error: unknown) => {
+    if (options.canDetach)
+      output.log.info(
+        `The workers keep the results: \`job-submit --retrieve ${jobId} --output-dir DIRECTORY\` puts them elsewhere.`,
+      );
+    throw error;
   });
   for (const { record } of results)
     client.send(addresses.get(record.nodeId)!, { type: "retrieved", jobId, nodeId: record.nodeId });

@@ -12,7 +12,9 @@ const NODE_THREAD = fileURLToPath(new URL("./node-thread.js", import.meta.url));
 
 /** A cluster inside this process: one worker whose nodes are threads, over the memory transport. */
 export interface LocalCluster extends Cluster {
-  close(): Promise<void>;
+  /** Where its nodes keep what they write. */
+  readonly workDirectory: string;
+  close(options: { keepFiles: boolean }): Promise<void>;
 }
 
 export async function startLocalCluster(slots: number): Promise<LocalCluster> {
@@ -50,9 +52,10 @@ export async function startLocalCluster(slots: number): Promise<LocalCluster> {
       announce: (info) => directory.announce(info),
       list: ({ timeoutMs }) => directory.list({ timeoutMs, enough: () => true }),
     },
-    async close() {
+    workDirectory,
+    async close({ keepFiles }) {
       await daemon.stop(0);
-      await rm(workDirectory, { recursive: true, force: true });
+      if (!keepFiles) await rm(workDirectory, { recursive: true, force: true });
     },
   };
 }

@@ -3,6 +3,7 @@ import {
   errorCode,
   fromErrorRecord,
   nodeName,
+  sleep,
   toErrorRecord,
   type Clock,
   type ErrorRecord,
@@ -58,15 +59,19 @@ export interface JobOutcome {
   readonly error: PsgdError | undefined;
 }
 
+const CLOSE_WITHIN_MS = 3_000;
+
 /** The client's end of the lines to workers: one link per worker. */
 export class JobClient {
   readonly #endpoint: LinkEndpoint;
+  readonly #clock: Clock;
   readonly #links = new Map<string, Link>();
   readonly #listeners = new Set<(address: string, reply: WorkerReply) => void>();
   readonly #lossListeners = new Set<(address: string, error: PsgdError) => void>();
 
-  private constructor(endpoint: LinkEndpoint) {
+  private constructor(endpoint: LinkEndpoint, clock: Clock) {
     this.#endpoint = endpoint;
+    this.#clock = clock;
   }
 
   /** @param address - where the workers answer; unique among all clients */
@@ -77,9 +82,8 @@ export class JobClient {
     address: string;
     log: Logger;
   }): Promise<JobClient> {
-    return new JobClient(
-      await LinkEndpoint.open({ ...options, onLink: (link) => void link.close() }),
-    );
+    const endpoint = await LinkEndpoint.open({ ...options, onLink: (link) => void link.close() });
+    return new JobClient(endpoint, options.clock);
   }
 
   send(address: string, request: WorkerRequest): void {
@@ -110,8 +114,9 @@ export class JobClient {
     };
   }
 
+  /** Lets what was sent arrive, but waits for no worker that is gone. */
   async close(): Promise<void> {
-    await this.#endpoint.close();
+    await Promise.race([this.#endpoint.close(), sleep(this.#clock, CLOSE_WITHIN_MS)]);
   }
 }
 

@@ -233,8 +233,12 @@ export class WorkerDaemon {
     session.assignment = assignment;
     try {
       for (const name of PACKAGE_NAMES) await this.#obtain(session, assignment, name);
-      if (session.isOver) return;
       await this.#writeRecord(session, "prepared");
+      if (session.isOver) {
+        // Rolled back meanwhile: what was there then has been removed, but not this record.
+        await this.#options.store.remove(nodeKey(jobId, nodeId));
+        return;
+      }
       session.handle = this.#options.host.start(assignment, {
         onEvent: (event) => this.#onNodeEvent(session, event),
         onExit: (reason) => void this.#onNodeExit(session, reason),

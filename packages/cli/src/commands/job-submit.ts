@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import type { Argv } from "yargs";
-import { PsgdError, nodeName, toErrorRecord, type NodeId } from "@psgd/core";
+import { PsgdError, errorCode, nodeName, toErrorRecord, type NodeId } from "@psgd/core";
 import {
   nodesOf,
   placeNodes,
@@ -14,7 +14,7 @@ import { DEFAULT_NATS_URL, connectCluster, type Cluster } from "../compose.js";
 import { echoLines } from "../echo.js";
 import { EXIT_CODES } from "../exit-codes.js";
 import { jobRequestOf, withJobOptions, withUnderscores } from "../job-options.js";
-import { attach, findJob, findWorkers, openClient } from "../job-session.js";
+import { attach, findJob, findWorkers, withClient } from "../job-session.js";
 import { bytesText } from "../live-display.js";
 import { startLocalCluster } from "../local-cluster.js";
 import { jsonOutput, textOutput, type Output } from "../output.js";
@@ -113,56 +113,54 @@ async function submit(
     output.log.info(
       `Dataset ${spec.dataset} is synthetic: made by this program from a seed, it stands for nothing measured.`,
     );
-  const nodes = nodesOf(spec);
   const isLocal = args["local"] === true;
   const abort = new AbortController();
   const onSignal = (): void => abort.abort();
   process.once("SIGINT", onSignal);
-  const local = isLocal ? await startLocalCluster(nodes.length) : undefined;
+  const local = isLocal ? await startLocalCluster(nodesOf(spec).length) : undefined;
   const cluster: Cluster = local ?? (await connectCluster(args["nats"] as string, "job-submit"));
+  let hasStarted = false;
+  let keepFiles = false;
   try {
-    const placement = await place(args, cluster, job, isLocal);
-    for (const [nodeId, worker] of placement) {
-      output.log.info(
-        `Add worker (Rule: ${nodeId < 0 ? "PS" : "Worker"}, Id: ${nodeId}, Address: ${worker.name}).`,
+    return await withClient(cluster, output.log, async (client) => {
+      const placement = await place(args, cluster, job, isLocal);
+      for (const [nodeId, worker] of placement) {
+        output.log.info(
+          `Add worker (Rule: ${nodeId < 0 ? "PS" : "Worker"}, Id: ${nodeId}, Address: ${worker.name}).`,
+        );
+      }
+      const jobId = newJobId();
+      await submitJob({
+        jobId,
+        spec,
+        packages,
+        placement,
+        client,
+        clock: systemClock,
+        log: output.log,
+        leaseTimeoutMs: LEASE_TIMEOUT_MS,
+        readyTimeoutMs: readyTimeoutMs(job, args["network-bandwidth"] as number),
+        signal: abort.signal,
+      });
+      hasStarted = true;
+      process.off("SIGINT", onSignal);
+      output.submitted(jobId, spec);
+      if (args["detach"] === true) {
+        output.detached(jobId);
+        return EXIT_CODES.done;
+      }
+      const addresses = new Map<NodeId, string>(
+        [...placement].map(([nodeId, { address }]) => [nodeId, address]),
       );
-    }
-    const client = await openClient(cluster, output.log);
-    const jobId = newJobId();
-    await submitJob({
-      jobId,
-      spec,
-      packages,
-      placement,
-      client,
-      clock: systemClock,
-      log: output.log,
-      leaseTimeoutMs: LEASE_TIMEOUT_MS,
-      readyTimeoutMs: readyTimeoutMs(job, args["network-bandwidth"] as number),
-      signal: abort.signal,
+      const { transport } = cluster;
+      const canDetach = !isLocal;
+      return attach({ jobId, client, transport, addresses, output, canDetach, outputDirectory });
     });
-    process.off("SIGINT", onSignal);
-    output.submitted(jobId, spec);
-    if (args["detach"] === true) {
-      output.detached(jobId);
-      await client.close();
-      return EXIT_CODES.done;
-    }
-    const addresses = new Map<NodeId, string>(
-      [...placement].map(([nodeId, { address }]) => [nodeId, address]),
-    );
-    const code = await attach({
-      jobId,
-      client,
-      transport: cluster.transport,
-      addresses,
-      output,
-      canDetach: !isLocal,
-      outputDirectory,
-    });
-    await client.close();
-    return code;
   } catch (error) {
+    if (local !== undefined && hasStarted && errorCode(error) === "STORE_FAILED") {
+      keepFiles = true;
+      output.log.info(`What the nodes have written stays in ${local.workDirectory}.`);
+    }
     if (abort.signal.aborted) {
       output.log.error(toErrorRecord(error).message);
       return EXIT_CODES.interrupted;
@@ -170,8 +168,7 @@ async function submit(
     throw error;
   } finally {
     process.off("SIGINT", onSignal);
-    await local?.close();
-    await cluster.transport.close();
+    await local?.close({ keepFiles });
   }
 }
 
@@ -216,28 +213,27 @@ async function retrieveJob(
   outputDirectory: string,
 ): Promise<number> {
   const cluster = await connectCluster(args["nats"] as string, "job-submit --retrieve");
-  const client = await openClient(cluster, output.log);
-  const { records, addresses } = await findJob(cluster, client, jobId, output.log);
-  const [first] = records.values();
-  for (const nodeId of nodesOf(first!.spec)) {
-    if (!records.has(nodeId))
-      output.log.warn(
-        `${nodeName(nodeId)}: no worker that answers has kept its results; the others are fetched.`,
-      );
-    else output.log.info(`Acquire log file from worker(${nodeId}).`);
-  }
-  const code = await attach({
-    jobId,
-    client,
-    transport: cluster.transport,
-    addresses,
-    output,
-    canDetach: true,
-    outputDirectory,
+  return withClient(cluster, output.log, async (client) => {
+    const { records, addresses } = await findJob(cluster, client, jobId, output.log);
+    const [first] = records.values();
+    for (const nodeId of nodesOf(first!.spec)) {
+      if (!records.has(nodeId))
+        output.log.warn(
+          `${nodeName(nodeId)}: no worker that answers has kept its results; the others are fetched.`,
+        );
+      else output.log.info(`Acquire log file from worker(${nodeId}).`);
+    }
+    const { transport } = cluster;
+    return attach({
+      jobId,
+      client,
+      transport,
+      addresses,
+      output,
+      canDetach: true,
+      outputDirectory,
+    });
   });
-  await client.close();
-  await cluster.transport.close();
-  return code;
 }
 
 async function cancelJob(
@@ -246,27 +242,23 @@ async function cancelJob(
   output: Output,
 ): Promise<number> {
   const cluster = await connectCluster(args["nats"] as string, "job-submit --cancel");
-  const client = await openClient(cluster, output.log);
-  const { records, addresses } = await findJob(cluster, client, jobId, output.log);
-  if ([...records.values()].every((record) => record.finishedAt !== undefined)) {
-    output.log.info(
-      `Job ${jobId} has ended already; \`job-submit --retrieve ${jobId}\` brings its results home.`,
+  return withClient(cluster, output.log, async (client) => {
+    const { records, addresses } = await findJob(cluster, client, jobId, output.log);
+    if ([...records.values()].every((record) => record.finishedAt !== undefined)) {
+      output.log.info(
+        `Job ${jobId} has ended already; \`job-submit --retrieve ${jobId}\` brings its results home.`,
+      );
+      return EXIT_CODES.done;
+    }
+    const error = new PsgdError(
+      "JOB_CANCELLED",
+      `job ${jobId}: cancelled by \`job-submit --cancel\``,
     );
-  }
-  const error = new PsgdError(
-    "JOB_CANCELLED",
-    `job ${jobId}: cancelled by \`job-submit --cancel\``,
-  );
-  for (const address of new Set(addresses.values()))
-    client.send(address, {
-      type: "cancel",
-      jobId,
-      error: { code: error.code, message: error.message, stack: undefined, details: {} },
-    });
-  output.log.info(`Killing process on {${[...addresses.keys()].join(", ")}}`);
-  await client.close();
-  await cluster.transport.close();
-  return EXIT_CODES.done;
+    for (const address of new Set(addresses.values()))
+      client.send(address, { type: "cancel", jobId, error: toErrorRecord(error) });
+    output.log.info(`Killing process on {${[...addresses.keys()].join(", ")}}`);
+    return EXIT_CODES.done;
+  });
 }
 
 /** Readable, sortable by time, and unlike any other: its random part has 32 bits. */

@@ -2,17 +2,16 @@ import { SILENT } from "@psgd/core";
 import { nodesOf, type NodeRecord } from "@psgd/runtime";
 import { connectCluster } from "../compose.js";
 import { EXIT_CODES } from "../exit-codes.js";
-import { findRecords, findWorkers, openClient } from "../job-session.js";
+import { findRecords, findWorkers, withClient } from "../job-session.js";
 import { table } from "../table.js";
 
 /** Lists the jobs that run, have run, and wait to be retrieved. @returns the exit code */
 export async function runJobs(args: Readonly<Record<string, unknown>>): Promise<number> {
   const cluster = await connectCluster(args["nats"] as string, "psgd jobs");
-  const client = await openClient(cluster, SILENT);
-  const workers = await findWorkers(cluster, (found) => found.length > 0);
-  const found = await findRecords(client, workers, SILENT);
-  await client.close();
-  await cluster.transport.close();
+  const found = await withClient(cluster, SILENT, async (client) => {
+    const workers = await findWorkers(cluster, (some) => some.length > 0);
+    return findRecords(client, workers, SILENT);
+  });
   const jobs = summarize([...found.values()].flat());
   if (args["json"] === true) {
     process.stdout.write(`${JSON.stringify(jobs)}\n`);
