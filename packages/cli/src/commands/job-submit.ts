@@ -119,7 +119,6 @@ async function submit(
   process.once("SIGINT", onSignal);
   const local = isLocal ? await startLocalCluster(nodesOf(spec).length) : undefined;
   const cluster: Cluster = local ?? (await connectCluster(args["nats"] as string, "job-submit"));
-  let hasStarted = false;
   let keepFiles = false;
   try {
     return await withClient(cluster, output.log, async (client) => {
@@ -142,7 +141,6 @@ async function submit(
         readyTimeoutMs: readyTimeoutMs(job, args["network-bandwidth"] as number),
         signal: abort.signal,
       });
-      hasStarted = true;
       process.off("SIGINT", onSignal);
       output.submitted(jobId, spec);
       if (args["detach"] === true) {
@@ -154,13 +152,25 @@ async function submit(
       );
       const { transport } = cluster;
       const canDetach = !isLocal;
-      return attach({ jobId, client, transport, addresses, output, canDetach, outputDirectory });
+      try {
+        return await attach({
+          jobId,
+          client,
+          transport,
+          addresses,
+          output,
+          canDetach,
+          outputDirectory,
+        });
+      } catch (error) {
+        if (local !== undefined && errorCode(error) === "STORE_FAILED") {
+          keepFiles = true;
+          output.log.info(`What the nodes have written stays in ${local.workDirectory}.`);
+        }
+        throw error;
+      }
     });
   } catch (error) {
-    if (local !== undefined && hasStarted && errorCode(error) === "STORE_FAILED") {
-      keepFiles = true;
-      output.log.info(`What the nodes have written stays in ${local.workDirectory}.`);
-    }
     if (abort.signal.aborted) {
       output.log.error(toErrorRecord(error).message);
       return EXIT_CODES.interrupted;
