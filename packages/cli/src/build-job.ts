@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { MODELS, buildModel, loadTensorFlow, traceModel } from "@psgd/compute";
 import {
@@ -20,6 +21,7 @@ import { moduleLoader, packJob, type JobPackages, type JobSpec } from "@psgd/run
 import { GRADIENT_DESCENTS, type GradientDescentName, type SyncPolicyName } from "@psgd/sgd";
 import { TENSORFLOW_GLOBAL, bundleModule } from "./bundle.js";
 import { bundleDirectory, openDataset, type EngineName } from "./compose.js";
+import { didYouMean, nearMiss } from "./near-miss.js";
 import type { DownloadProgress } from "@psgd/data";
 
 /** What the user asked for; `undefined` where he left it to us. */
@@ -147,10 +149,9 @@ async function traceRequested(request: JobRequest, dataset: Dataset) {
       `\`--input\`: expected ${inputSize}, the size of a sample of ${dataset.name}, got ${request.inputSize}; leave it out`,
     );
   }
-  const builder =
-    request.model in MODELS
-      ? MODELS[request.model as keyof typeof MODELS]
-      : await userModel(request.model);
+  const builder = Object.hasOwn(MODELS, request.model)
+    ? MODELS[request.model as keyof typeof MODELS]
+    : await userModel(request.model);
   const model = buildModel(builder, {
     inputShape: [inputSize],
     outputSize: dataset.outputSize,
@@ -171,6 +172,16 @@ async function traceRequested(request: JobRequest, dataset: Dataset) {
 
 /** The default export of a user's file; its `@tensorflow/tfjs` is the tracer's own copy. */
 async function userModel(file: string): Promise<unknown> {
+  const isFile = await stat(file).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+  if (!isFile) {
+    throw new PsgdError(
+      "MODEL_INVALID",
+      `\`--model\`: expected ${Object.keys(MODELS).join(", ")} or a file, got ${JSON.stringify(file)}${didYouMean(nearMiss(file, Object.keys(MODELS)))}`,
+    );
+  }
   const source = await bundleModule(resolve(file), "MODEL_INVALID");
   (globalThis as Record<symbol, unknown>)[Symbol.for(TENSORFLOW_GLOBAL)] = loadTensorFlow();
   try {

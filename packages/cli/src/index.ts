@@ -7,6 +7,7 @@ import { runNodes } from "./commands/nodes.js";
 import { runWorker, withWorkerOptions } from "./commands/worker.js";
 import { EXIT_CODES } from "./exit-codes.js";
 import { runCommand } from "./run-command.js";
+import { requireOnce, usageFault } from "./usage-fault.js";
 import type { Argv } from "yargs";
 
 export { EXIT_CODES, exitCodeOf } from "./exit-codes.js";
@@ -91,10 +92,16 @@ function common(parser: Argv, name: string): Argv {
     .version(VERSION)
     .strict()
     .wrap(110)
+    .check(requireOnce)
     .fail((message, error, self) => {
       // Errors of commands never come here: they run after parsing.
-      process.stderr.write(`SETTINGS_INVALID: ${message || error.message}\n\n`);
-      self.showHelp("error");
+      let help = "";
+      self.showHelp((text: string) => {
+        help = text;
+      });
+      const fault = usageFault(message || error.message, help);
+      // The whole help would push the one line that matters out of sight.
+      process.stderr.write(`SETTINGS_INVALID: ${fault}; see \`${name} --help\`\n`);
       process.exit(EXIT_CODES.usage);
     });
 }

@@ -160,7 +160,8 @@ export function jobRequestOf(args: JobArguments): JobRequest {
     const value = args[name];
     if (typeof value !== "number" || !isFine(value))
       faults.push(
-        `\`--${name}\`: expected ${rule}, got ${String(Array.isArray(value) ? value.join(" and ") : value)}`,
+        // yargs makes NaN of a text that is no number, and the text is gone.
+        `\`--${name}\`: expected ${rule}, got ${Number.isNaN(value) ? "no number" : String(value)}`,
       );
     return value as number;
   };
@@ -170,12 +171,6 @@ export function jobRequestOf(args: JobArguments): JobRequest {
     args[name] === undefined ? undefined : read();
   const seconds = (name: string): number =>
     1000 * number(name, "seconds, more than 0", (value) => value > 0 && value < 1e6);
-  for (const [name, option] of Object.entries<Options>(JOB_OPTIONS)) {
-    if (option.type === "string" && option.array !== true && Array.isArray(args[name]))
-      faults.push(
-        `\`--${name}\`: expected it once, got it ${(args[name] as unknown[]).length} times`,
-      );
-  }
   const optimizer = args["optimizer"] as string | undefined;
   const serverCodec = args["server-codec"] as string | undefined;
   const request: JobRequest = {

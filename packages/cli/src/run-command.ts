@@ -6,6 +6,8 @@ import { EXIT_CODES, exitCodeOf } from "./exit-codes.js";
  * error is said once, as JSON where the output is JSON.
  */
 export async function runCommand(command: () => Promise<number>, isJson: boolean): Promise<never> {
+  // Who reads us (`| head`) may have read enough: then nothing is said any more, but what was begun is finished.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   let code: number;
   try {
     code = await command();

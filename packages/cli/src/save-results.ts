@@ -1,3 +1,4 @@
+import { extname } from "node:path";
 import { errorCode, nodeName, type Logger, type Store } from "@psgd/core";
 import type { NodeResults } from "@psgd/runtime";
 
@@ -80,10 +81,11 @@ async function saveOnce(
   content: Uint8Array,
   jobId: string,
 ): Promise<string> {
-  const dot = key.lastIndexOf(".");
-  const names = [key, `${key.slice(0, dot)}.${jobId}${key.slice(dot)}`];
+  const ending = extname(key);
+  const stem = key.slice(0, key.length - ending.length);
+  const names = [key, `${stem}.${jobId}${ending}`];
   for (let copy = 2; ; copy++) {
-    const name = names.shift() ?? `${key.slice(0, dot)}.${jobId}-${copy}${key.slice(dot)}`;
+    const name = names.shift() ?? `${stem}.${jobId}-${copy}${ending}`;
     const there = await store.read(name);
     // Fetched before, and whole: nothing to do.
     if (there !== undefined && equal(there, content)) return name;

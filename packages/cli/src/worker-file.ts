@@ -17,7 +17,7 @@ export async function readWorkerFile(
   try {
     text = await readFile(path, "utf8");
   } catch (cause) {
-    if (!isRequired) return undefined;
+    if (!isRequired && (cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new PsgdError(
       "SETTINGS_INVALID",
       `${path}: expected a file that can be read, got ${(cause as Error).message}; see jobs/worker.example.json`,

@@ -1,4 +1,11 @@
-import { PsgdError, nodeName, type Clock, type Logger, type NodeId } from "@psgd/core";
+import {
+  PsgdError,
+  fromErrorRecord,
+  nodeName,
+  type Clock,
+  type Logger,
+  type NodeId,
+} from "@psgd/core";
 import type { JobClient } from "./coordinator.js";
 import type { NodeRecord } from "./job.js";
 
@@ -14,7 +21,7 @@ const FILE_TIMEOUT_MS = 60_000;
 
 /**
  * Brings a node's files home; they stay at the worker until `confirm` says that they are safe here.
- * @throws {PsgdError} NODE_LOST, COMMIT_TIMEOUT
+ * @throws {PsgdError} JOB_UNKNOWN, NODE_LOST, COMMIT_TIMEOUT
  */
 export function fetchResults(
   client: JobClient,
@@ -52,6 +59,7 @@ export function fetchResults(
           cancel();
           cancel = clock.setTimer(FILE_TIMEOUT_MS, expire);
         }
+        if (reply.type === "refused") finish(() => reject(fromErrorRecord(reply.error)));
         if (reply.type === "fetched") finish(() => resolve({ record: reply.record, files }));
       },
       (from, cause) => {

@@ -4,6 +4,7 @@ import {
   sleep,
   toErrorRecord,
   type Clock,
+  type ErrorCode,
   type ErrorRecord,
   type Listener,
   type Logger,
@@ -31,7 +32,7 @@ import type { PeerMessage } from "./node/mesh.js";
 import type { NodeEvent } from "./node/node-world.js";
 import type { NodeHandle, NodeHost } from "./node-host.js";
 import { nodeKey, packageKey, recordKey, resultKey } from "./worker-store.js";
-import type { WorkerReply, WorkerRequest } from "./worker-protocol.js";
+import { readWorkerRequest, type WorkerReply } from "./worker-protocol.js";
 
 export interface WorkerDaemonOptions {
   readonly info: Omit<WorkerInfo, "address" | "protocol" | "freeSlots" | "jobs">;
@@ -142,7 +143,7 @@ export class WorkerDaemon {
 
   #serve(link: Link): void {
     link.onMessage((value) => {
-      this.#handle(link, value as WorkerRequest).catch((error: unknown) => {
+      this.#handle(link, value).catch((error: unknown) => {
         this.#options.log.error(
           `Request from ${link.peerAddress} failed: ${toErrorRecord(error).message}`,
         );
@@ -152,7 +153,8 @@ export class WorkerDaemon {
     link.onClosed(() => void this.#forget(link));
   }
 
-  async #handle(link: Link, request: WorkerRequest): Promise<void> {
+  async #handle(link: Link, value: unknown): Promise<void> {
+    const request = readWorkerRequest(value);
     switch (request.type) {
       case "canCommit":
         this.#lease(link, request);
@@ -191,8 +193,8 @@ export class WorkerDaemon {
   #lease(link: Link, request: { jobId: string; nodeId: NodeId; protocol: number }): void {
     const { jobId, nodeId } = request;
     const { name, slots, version } = this.#options.info;
-    const refuse = (text: string): void => {
-      const error = new PsgdError("COMMIT_REJECTED", `worker ${name}: ${text}`, {
+    const refuse = (text: string, code: ErrorCode = "COMMIT_REJECTED"): void => {
+      const error = new PsgdError(code, `worker ${name}: ${text}`, {
         details: { worker: name, node: nodeId },
       });
       this.#options.log.info(`Job ${jobId} refused: ${error.message}`);
@@ -201,6 +203,7 @@ export class WorkerDaemon {
     if (request.protocol !== PROTOCOL) {
       refuse(
         `expected protocol ${PROTOCOL} (version ${version}), got protocol ${request.protocol}; install the same version on both sides`,
+        "WIRE_VERSION",
       );
       return;
     }
@@ -229,14 +232,17 @@ export class WorkerDaemon {
   async #prepare(link: Link, assignment: NodeAssignment): Promise<void> {
     const { jobId, nodeId } = assignment;
     const session = this.#sessionOf(assignment);
-    if (session === undefined || session.link !== link) return;
+    if (session === undefined || session.link !== link || session.assignment !== undefined) return;
     session.assignment = assignment;
     try {
+      await this.#requireNew(assignment);
       for (const name of PACKAGE_NAMES) await this.#obtain(session, assignment, name);
+      if (session.isOver) return;
+      session.hasDirectory = true;
       await this.#writeRecord(session, "prepared");
-      if (session.isOver) {
-        // Rolled back meanwhile: what was there then has been removed, but not this record.
-        await this.#options.store.remove(nodeKey(jobId, nodeId));
+      // Rolled back while that was written: nobody would ever stop a node that starts now.
+      if (isOver(session)) {
+        await this.#removeDirectory(session);
         return;
       }
       session.handle = this.#options.host.start(assignment, {
@@ -248,6 +254,16 @@ export class WorkerDaemon {
       this.#reply(link, { type: "refused", jobId, nodeId, error: toErrorRecord(error) });
       await this.#rollBack(session, toErrorRecord(error).message);
     }
+  }
+
+  /** What a job left here is kept until it is fetched: no other may come under its name. */
+  async #requireNew({ jobId, nodeId }: NodeAssignment): Promise<void> {
+    if ((await this.#options.store.read(recordKey(jobId, nodeId))) === undefined) return;
+    throw new PsgdError(
+      "COMMIT_REJECTED",
+      `worker ${this.#options.info.name}: expected a new job, got ${nodeName(nodeId)} of job ${jobId}, which it has run already; submit under another id`,
+      { details: { node: nodeId } },
+    );
   }
 
   async #obtain(session: Session, assignment: NodeAssignment, name: PackageName): Promise<void> {
@@ -287,9 +303,17 @@ export class WorkerDaemon {
   async #commit(link: Link, request: { jobId: string; nodeId: NodeId }): Promise<void> {
     const session = this.#sessionOf(request);
     if (session === undefined || session.link !== link || session.handle === undefined) return;
+    if (session.isCommitted) return;
     session.isCommitted = true;
     this.#watch(link, session.jobId);
-    await this.#writeRecord(session, "running");
+    try {
+      await this.#writeRecord(session, "running");
+    } catch (error) {
+      // The submitter calls the whole job off then, and this node with it.
+      const { jobId, nodeId } = request;
+      this.#reply(link, { type: "refused", jobId, nodeId, error: toErrorRecord(error) });
+      return;
+    }
     session.handle.send({ type: "start" });
     this.#reply(link, { type: "started", jobId: session.jobId, nodeId: session.nodeId });
   }
@@ -301,8 +325,15 @@ export class WorkerDaemon {
       `Job ${session.jobId}, ${nodeName(session.nodeId)}: rolled back, ${reason}`,
     );
     session.handle?.kill();
-    await this.#options.store.remove(nodeKey(session.jobId, session.nodeId));
-    if (session.handle === undefined) this.#release(session);
+    try {
+      await this.#removeDirectory(session);
+    } finally {
+      if (session.handle === undefined) this.#release(session);
+    }
+  }
+
+  async #removeDirectory({ jobId, nodeId, hasDirectory }: Session): Promise<void> {
+    if (hasDirectory) await this.#options.store.remove(nodeKey(jobId, nodeId));
   }
 
   #onNodeEvent(session: Session, event: NodeEvent): void {
@@ -423,7 +454,10 @@ export class WorkerDaemon {
   }
 
   async #forget(link: Link): Promise<void> {
-    for (const links of this.#attached.values()) links.delete(link);
+    for (const [jobId, links] of this.#attached) {
+      links.delete(link);
+      if (links.size === 0) this.#attached.delete(jobId);
+    }
     for (const session of this.#sessions.values()) {
       if (session.link === link && !session.isCommitted)
         await this.#rollBack(session, "its submitter is gone");
@@ -459,7 +493,14 @@ export class WorkerDaemon {
   ): Promise<void> {
     const { store } = this.#options;
     const record = await this.#readRecord(recordKey(jobId, nodeId));
-    if (record === undefined) return;
+    if (record === undefined) {
+      const error = new PsgdError(
+        "JOB_UNKNOWN",
+        `worker ${this.#options.info.name}: expected a job it has run, got ${nodeName(nodeId)} of job ${jobId}`,
+      );
+      this.#reply(link, { type: "refused", jobId, nodeId, error: toErrorRecord(error) });
+      return;
+    }
     this.#options.log.info("ACK logfile reclaim.");
     const prefix = `${resultKey(jobId, nodeId)}/`;
     for (const { key } of await store.list(prefix)) {
@@ -546,6 +587,8 @@ class Session {
   assignment: NodeAssignment | undefined;
   handle: NodeHandle | undefined;
   isCommitted = false;
+  /** Whether the node's directory in the store is this session's. */
+  hasDirectory = false;
   /** Rolled back or released: events that still arrive mean nothing. */
   isOver = false;
   outcome: Extract<NodeEvent, { type: "finished" | "failed" }> | undefined;
@@ -568,6 +611,11 @@ class Session {
   onPackage(name: PackageName, content: Uint8Array | undefined): void {
     if (this.#waiting?.name === name) this.#waiting.resolve(content);
   }
+}
+
+/** Asked after an `await`, when it may have changed. */
+function isOver(session: Session): boolean {
+  return session.isOver;
 }
 
 function keyOf(jobId: string, nodeId: NodeId): string {

@@ -1,3 +1,5 @@
+import { constants } from "node:fs";
+import { access, mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Argv } from "yargs";
 import { PsgdError, errorCode, nodeName, toErrorRecord, type NodeId } from "@psgd/core";
@@ -90,7 +92,7 @@ export async function runJobSubmit(args: Readonly<Record<string, unknown>>): Pro
     if (cancel !== undefined) return await cancelJob(args, cancel, output);
     return await submit(args, output, outputDirectory);
   } catch (error) {
-    // The log of a submission says how it ended; the caller says it to the user.
+    // The caller says it to the user.
     output.endProgress();
     throw error;
   } finally {
@@ -108,6 +110,7 @@ async function submit(
     onDownload: downloadReporter(output),
   });
   const { spec, packages } = job;
+  await requireWritable(outputDirectory);
   for (const line of echoLines(spec)) output.log.info(line);
   if (job.dataset.synthetic)
     output.log.info(
@@ -182,6 +185,20 @@ async function submit(
   }
 }
 
+/** Hours of training must not end at a directory that takes no results. */
+async function requireWritable(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true });
+    await access(directory, constants.W_OK);
+  } catch (cause) {
+    throw new PsgdError(
+      "STORE_FAILED",
+      `${directory}: expected a directory that can be written, got ${toErrorRecord(cause).message}; give another \`--output-dir\``,
+      { cause },
+    );
+  }
+}
+
 async function place(
   args: Readonly<Record<string, unknown>>,
   cluster: Cluster,
@@ -222,6 +239,7 @@ async function retrieveJob(
   output: Output,
   outputDirectory: string,
 ): Promise<number> {
+  await requireWritable(outputDirectory);
   const cluster = await connectCluster(args["nats"] as string, "job-submit --retrieve");
   return withClient(cluster, output.log, async (client) => {
     const { records, addresses } = await findJob(cluster, client, jobId, output.log);

@@ -103,6 +103,8 @@ export async function runWorker(args: Readonly<Record<string, unknown>>): Promis
     process.stdout.write(`${line}\n`);
     file.write(line);
   });
+  // First of all a line: a log that cannot be written ends the worker now, not while it runs a job.
+  log.info(`Worker version: ${VERSION}.`);
   const natsUrl = args["nats"] as string;
   const cluster = await connectCluster(natsUrl, `worker ${name}`);
   const random = systemRandom();
@@ -127,7 +129,6 @@ export async function runWorker(args: Readonly<Record<string, unknown>>): Promis
     provide: localPackages(log),
   });
   log.info(`Worker started: ${name}, ${slots} slots, ${natsUrl}`);
-  log.info(`Worker version: ${VERSION}.`);
   log.info(`Data: ${dataDirectory()}; packages and results: ${workDirectory}`);
   const signal = await terminationSignal();
   log.info(`Worker shutdown by ${signal}.`);

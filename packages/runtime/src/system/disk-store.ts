@@ -47,6 +47,7 @@ class DiskStore implements Store {
     const path = this.#path(key);
     // Written beside and moved: nobody sees half a file, and a full disk leaves the old one.
     const temporary = join(dirname(path), `${TEMPORARY}${randomBytes(8).toString("hex")}`);
+    let isWritten = false;
     try {
       await mkdir(dirname(path), { recursive: true });
       const file = await open(temporary, "wx");
@@ -56,10 +57,12 @@ class DiskStore implements Store {
       } finally {
         await file.close();
       }
+      isWritten = true;
       if (options.exclusive === true) await link(temporary, path);
       else await rename(temporary, path);
     } catch (cause) {
-      if (systemCode(cause) === "EEXIST") {
+      // Before that, it says that a file stands where a directory is to be.
+      if (isWritten && options.exclusive === true && systemCode(cause) === "EEXIST") {
         throw new PsgdError(
           "STORE_EXISTS",
           `${path}: expected no file of this name, got one; it is not overwritten`,
@@ -86,6 +89,7 @@ class DiskStore implements Store {
 
   async list(prefix: string): Promise<readonly StoreEntry[]> {
     const directory = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+    if (directory !== "") this.#path(directory.slice(0, -1));
     const entries: StoreEntry[] = [];
     await this.#walk(directory, prefix, entries);
     return entries.sort((a, b) => (a.key < b.key ? -1 : 1));

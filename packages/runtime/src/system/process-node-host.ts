@@ -1,5 +1,4 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import type { NodeAssignment } from "../job.js";
 import type { NodeCommand, NodeEvent } from "../node/node-world.js";
@@ -19,6 +18,9 @@ export interface ProcessNodeHostOptions<Config> {
 
 /** Longest event line; a codec that floods the pipe must not fill the daemon's memory. */
 const MAX_LINE_BYTES = 1024 * 1024;
+
+/** What a line of text has beyond this is left out. */
+const MAX_TEXT_LENGTH = 4096;
 
 /**
  * Runs each node in a process of its own: a codec that hangs, crashes or eats memory takes only its node with it.
@@ -51,11 +53,8 @@ export function processNodeHost<Config>(options: ProcessNodeHostOptions<Config>)
       // The child may end before it has read everything.
       stdin.on("error", () => {});
       write({ assignment, config: options.config } satisfies NodeProcessSpec<Config>);
-      for (const stream of [stdout, stderr]) {
-        createInterface({ input: stream }).on("line", (line) =>
-          observer.onEvent({ type: "log", line: line.slice(0, 4096) }),
-        );
-      }
+      for (const stream of [stdout, stderr])
+        readText(stream, (line) => observer.onEvent({ type: "log", line }));
       let violation: string | undefined;
       readEvents(events, observer, (fault) => {
         violation = fault;
@@ -94,6 +93,20 @@ export function processNodeHost<Config>(options: ProcessNodeHostOptions<Config>)
       );
     },
   };
+}
+
+function readText(stream: Readable, onLine: (line: string) => void): void {
+  let rest = "";
+  stream.setEncoding("utf8");
+  stream.on("error", () => {});
+  stream.on("data", (chunk: string) => {
+    const lines = (rest + chunk).split("\n");
+    rest = (lines.pop() ?? "").slice(0, MAX_TEXT_LENGTH);
+    for (const line of lines) onLine(line.slice(0, MAX_TEXT_LENGTH));
+  });
+  stream.on("end", () => {
+    if (rest !== "") onLine(rest);
+  });
 }
 
 function readEvents(
