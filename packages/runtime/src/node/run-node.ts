@@ -75,9 +75,9 @@ export async function runNode(
 /** What a node holds until it ends. */
 class NodeResources {
   mesh: Mesh | undefined;
-  readonly #disposals: (() => void)[] = [];
+  readonly #disposals: (() => Promise<void> | void)[] = [];
 
-  add(dispose: () => void): void {
+  add(dispose: () => Promise<void> | void): void {
     this.#disposals.push(dispose);
   }
 

@@ -131,7 +131,7 @@ export class TrainingLoop {
       await exchange.push(step, blocks);
       await mesh.drained();
       if (resultDelay === 0) optimizer.apply(await exchange.pull(step), weights);
-      this.#traceStep(step, mesh);
+      await this.#traceStep(step, mesh);
       // Lets frames in and out: a codec that needs nobody would never give the event loop a turn.
       await world.clock.nextTurn();
       if ((step + 1) % sampler.stepsPerEpoch === 0 && step + 1 < stepCount)
@@ -146,9 +146,11 @@ export class TrainingLoop {
     return { steps: stepCount, evaluation, modelSha256: digest(weights) };
   }
 
-  dispose(): void {
+  /** Also of a node that has failed, the trace is kept. */
+  async dispose(): Promise<void> {
     this.#parts.train.dispose();
     this.#parts.evaluate.dispose();
+    await this.#parts.trace.flush();
   }
 
   #computeBlocks(step: number): BlockWeight[] {
@@ -211,7 +213,7 @@ export class TrainingLoop {
     );
   }
 
-  #traceStep(step: number, mesh: Mesh): void {
+  async #traceStep(step: number, mesh: Mesh): Promise<void> {
     const { trace, sampler, world } = this.#parts;
     const now = world.clock.now();
     trace.step({
@@ -225,7 +227,10 @@ export class TrainingLoop {
       bytesSent: mesh.bytesSent,
       bytesReceived: mesh.bytesReceived,
     });
-    if (now >= this.#nextProgressAt) this.#tellProgress(step, mesh);
+    if (now < this.#nextProgressAt) return;
+    this.#tellProgress(step, mesh);
+    // A node that is killed has left all but its last steps.
+    await trace.flush();
   }
 
   #tellProgress(step: number, mesh: Mesh): void {

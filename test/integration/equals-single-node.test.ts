@@ -1,0 +1,95 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildModel, MODELS, tfjsEngine, traceModel } from "@psgd/compute";
+import { SILENT } from "@psgd/core";
+import { BlockSampler, defaultTransforms, fillBatch, loadDataset, prepareData } from "@psgd/data";
+import { readManifest, readSafetensors, startCluster, type Cluster } from "../support/cluster.js";
+import { MemoryStore } from "../support/memory-store.js";
+
+const STEPS = 50;
+const BATCH = 64;
+const SEED = 5;
+const LEARNING_RATE = 0.05;
+
+/**
+ * The oracle: plain gradient descent on all blocks of a step as one batch, with nothing distributed, computed by
+ * TensorFlow.js's own kernels.
+ */
+async function trainJoined(nodeCount: number): Promise<Record<"before" | "after", Float32Array>> {
+  const batchSize = nodeCount * BATCH;
+  const dataset = await loadDataset("digits", {
+    store: new MemoryStore(),
+    directory: "",
+    log: SILENT,
+  });
+  const data = prepareData(dataset, defaultTransforms(dataset), {
+    seed: SEED,
+    blockCount: 1,
+    batchSize,
+  });
+  const model = buildModel(MODELS.mlp, {
+    inputShape: [784],
+    outputSize: 10,
+    seed: SEED,
+    name: "mlp",
+  });
+  const traced = traceModel(model, {
+    batchSize,
+    evaluationBatchSize: batchSize,
+    loss: "softmaxCrossEntropy",
+  });
+  const step = await tfjsEngine().compile(traced.train);
+  const sampler = new BlockSampler(data.train, { batchSize, blockCount: 1 });
+  const weights = traced.initialWeights.slice();
+  const gradients = new Float32Array(weights.length);
+  const x = new Float32Array(batchSize * 784);
+  const y = new Float32Array(batchSize * 10);
+  for (let t = 0; t < STEPS; t++) {
+    fillBatch(data.train, sampler.rows({ step: t, blockId: 0 }), { x, y });
+    step.run({ x, y }, weights, gradients);
+    for (let i = 0; i < weights.length; i++) weights[i]! -= LEARNING_RATE * gradients[i]!;
+  }
+  return { before: traced.initialWeights, after: weights };
+}
+
+describe.each([2, 4])("plain.Plain on %i nodes after 50 steps", (nodeCount) => {
+  let expected: Awaited<ReturnType<typeof trainJoined>>;
+  let cluster: Cluster;
+  beforeAll(async () => {
+    [expected, cluster] = await Promise.all([
+      trainJoined(nodeCount),
+      startCluster({ workerCount: 2, slots: 2 }),
+    ]);
+  }, 120_000);
+  afterAll(async () => {
+    await cluster[Symbol.asyncDispose]();
+  });
+
+  test.for(["memory", "NATS"])("equals one node on the joined batch, over %s", async (network) => {
+    const results = join(cluster.directory, network);
+    await mkdir(results);
+    const { code, output } = await cluster.submit([
+      ...["--codec", "plain.Plain", "--node-count", String(nodeCount), "--dataset", "digits"],
+      ...["--batch-size", String(BATCH), "--steps", String(STEPS), "--epochs", "2"],
+      ...["--gradient-descent", "sgd", "--learn-rate", String(LEARNING_RATE)],
+      ...["--seed", String(SEED), "--output-dir", results],
+      ...(network === "memory" ? ["--local"] : []),
+    ]);
+    expect(code, output).toBe(0);
+    const { home, manifest } = await readManifest(results);
+    expect(manifest.nodes.map(({ summary }) => summary?.steps)).toEqual(
+      Array<number>(nodeCount).fill(STEPS),
+    );
+    const digests = new Set(manifest.nodes.map(({ summary }) => summary?.modelSha256));
+    expect(digests.size, "bit-equal across nodes").toBe(1);
+    const weights = await readSafetensors(join(home, "model", "model.safetensors"));
+    expect(largestDifference(weights, expected.after)).toBeLessThanOrEqual(1e-5);
+    // Training has moved them much further than that, or the comparison would say nothing.
+    expect(largestDifference(weights, expected.before)).toBeGreaterThan(1e-2);
+  });
+});
+
+function largestDifference(a: Float32Array, b: Float32Array): number {
+  return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i]!)), 0);
+}
