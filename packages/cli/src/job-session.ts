@@ -8,13 +8,13 @@ import {
   systemClock,
   systemRandom,
   watchConnection,
-  type JobFollower,
   type JobOutcome,
   type NodeRecord,
   type NodeResults,
 } from "@psgd/runtime";
 import { VERSION, type Cluster } from "./compose.js";
 import { EXIT_CODES } from "./exit-codes.js";
+import type { Interruption } from "./interruption.js";
 import type { Output } from "./output.js";
 import { saveResults } from "./save-results.js";
 
@@ -99,6 +99,7 @@ export interface AttachOptions {
   readonly transport: Transport;
   readonly addresses: ReadonlyMap<NodeId, string>;
   readonly output: Output;
+  readonly interruption: Interruption;
   /** Whether the job goes on without us: then a first Ctrl-C leaves it. */
   readonly canDetach: boolean;
   readonly outputDirectory: string;
@@ -106,7 +107,7 @@ export interface AttachOptions {
 
 /** Shows a job until it ends, brings its results home, and says how it ended. @returns the exit code */
 export async function attach(options: AttachOptions): Promise<number> {
-  const { jobId, client, addresses, output } = options;
+  const { jobId, client, addresses, output, interruption } = options;
   const follower = followJob({
     jobId,
     client,
@@ -117,7 +118,7 @@ export async function attach(options: AttachOptions): Promise<number> {
       onLost: (_nodeId, error) => output.log.error(error.message),
     },
   });
-  const interruption = new Interruption(follower, options);
+  const detached = interruption.follow(follower, options);
   let stopWatching = (): void => {};
   // However the job fares, it cannot be heard of without the broker.
   const cutOff = new Promise<never>((_, reject) => {
@@ -131,28 +132,23 @@ export async function attach(options: AttachOptions): Promise<number> {
   });
   let outcome: JobOutcome | undefined;
   try {
-    outcome = await Promise.race([follower.outcome, interruption.detached, cutOff]);
+    outcome = await Promise.race([follower.outcome, detached, cutOff]);
   } catch (error) {
     output.log.info(`\`job-submit --retrieve ${jobId}\` brings home what the workers have kept.`);
     throw error;
   } finally {
     follower.detach();
     stopWatching();
-    interruption.dispose();
     output.endProgress();
   }
   if (outcome === undefined) {
     output.detached(jobId);
     return DETACHED;
   }
-  return conclude(outcome, options, interruption.isCancelled);
+  return conclude(outcome, options);
 }
 
-async function conclude(
-  outcome: JobOutcome,
-  options: AttachOptions,
-  isCancelled: boolean,
-): Promise<number> {
+async function conclude(outcome: JobOutcome, options: AttachOptions): Promise<number> {
   const { jobId, client, addresses, output } = options;
   const results: NodeResults[] = [];
   let fetchError: unknown;
@@ -180,49 +176,10 @@ async function conclude(
     client.send(addresses.get(record.nodeId)!, { type: "retrieved", jobId, nodeId: record.nodeId });
   output.finished(outcome, saved);
   if (outcome.error !== undefined) {
-    if (isCancelled) return EXIT_CODES.interrupted;
+    if (options.interruption.isCancelled) return EXIT_CODES.interrupted;
     throw outcome.error;
   }
   // eslint-disable-next-line @typescript-eslint/only-throw-error -- what was caught is thrown as it came
   if (fetchError !== undefined) throw fetchError;
   return EXIT_CODES.done;
-}
-
-/** Ctrl-C: once leaves the job to the cluster, twice calls it off. */
-class Interruption {
-  /** Resolves when the user leaves. */
-  readonly detached: Promise<undefined>;
-  isCancelled = false;
-  readonly #onSignal: () => void;
-
-  constructor(follower: JobFollower, { jobId, canDetach, output }: AttachOptions) {
-    let leave: () => void = () => {};
-    this.detached = new Promise((resolve) => {
-      leave = () => resolve(undefined);
-    });
-    let cancelTimer: () => void = () => {};
-    let count = 0;
-    this.#onSignal = () => {
-      count++;
-      if (count === 1 && canDetach) {
-        output.log.info(
-          "Leaving the job to the cluster; press Ctrl-C again within a second to cancel it instead.",
-        );
-        cancelTimer = systemClock.setTimer(1_000, leave);
-        return;
-      }
-      cancelTimer();
-      if (this.isCancelled) return;
-      this.isCancelled = true;
-      output.log.info(`Job shutdown by user.`);
-      follower.cancel(new PsgdError("JOB_CANCELLED", `job ${jobId}: cancelled by its submitter`));
-    };
-    process.on("SIGINT", this.#onSignal);
-    process.on("SIGTERM", this.#onSignal);
-  }
-
-  dispose(): void {
-    process.off("SIGINT", this.#onSignal);
-    process.off("SIGTERM", this.#onSignal);
-  }
 }

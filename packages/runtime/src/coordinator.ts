@@ -94,9 +94,15 @@ export class JobClient {
       link.onMessage((value) => {
         for (const listener of [...this.#listeners]) listener(address, value as WorkerReply);
       });
-      link.onLost((error) => {
+      const onGone = (error: PsgdError): void => {
         for (const listener of [...this.#lossListeners]) listener(address, error);
-      });
+      };
+      link.onLost(onGone);
+      link.onClosed(() =>
+        onGone(
+          new PsgdError("TRANSPORT_CLOSED", `link to ${address}: closed; the worker has stopped`),
+        ),
+      );
     }
     link.send(request);
   }

@@ -50,6 +50,9 @@ export interface WorkerDaemonOptions {
 /** A node that was asked to stop and has not is killed after this. */
 const STOP_GRACE_MS = 3_000;
 
+/** So long a worker that is stopping waits for submitters that watch to fetch what has just ended. */
+const LAST_FETCH_MS = 5_000;
+
 /** Results that were fetched stay for this many jobs, so that a second look is possible; older ones go. */
 const KEPT_RETRIEVED = 20;
 
@@ -77,6 +80,7 @@ export class WorkerDaemon {
   #announcement: Listener | undefined;
   #isStopping = false;
   #onIdle: () => void = () => {};
+  #onUnattached: () => void = () => {};
 
   private constructor(options: WorkerDaemonOptions) {
     this.#options = options;
@@ -133,6 +137,7 @@ export class WorkerDaemon {
       this.#stopNode(session, toErrorRecord(error));
     }
     await Promise.race([this.#idle(), sleep(clock, STOP_GRACE_MS + LAST_WORDS_MS)]);
+    await Promise.race([this.#unattached(), sleep(clock, LAST_FETCH_MS)]);
     await this.#endpoint?.close();
     await this.#options.host.close();
   }
@@ -453,11 +458,19 @@ export class WorkerDaemon {
     });
   }
 
+  #unattached(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#attached.size === 0) resolve();
+      else this.#onUnattached = resolve;
+    });
+  }
+
   async #forget(link: Link): Promise<void> {
     for (const [jobId, links] of this.#attached) {
       links.delete(link);
       if (links.size === 0) this.#attached.delete(jobId);
     }
+    if (this.#attached.size === 0) this.#onUnattached();
     for (const session of this.#sessions.values()) {
       if (session.link === link && !session.isCommitted)
         await this.#rollBack(session, "its submitter is gone");

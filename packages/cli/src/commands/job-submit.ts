@@ -16,6 +16,7 @@ import { DEFAULT_NATS_URL, connectCluster, type Cluster } from "../compose.js";
 import { echoLines } from "../echo.js";
 import { EXIT_CODES } from "../exit-codes.js";
 import { jobRequestOf, withJobOptions, withUnderscores } from "../job-options.js";
+import { Interruption } from "../interruption.js";
 import { attach, findJob, findWorkers, withClient } from "../job-session.js";
 import { bytesText } from "../live-display.js";
 import { startLocalCluster } from "../local-cluster.js";
@@ -117,9 +118,7 @@ async function submit(
       `Dataset ${spec.dataset} is synthetic: made by this program from a seed, it stands for nothing measured.`,
     );
   const isLocal = args["local"] === true;
-  const abort = new AbortController();
-  const onSignal = (): void => abort.abort();
-  process.once("SIGINT", onSignal);
+  using interruption = new Interruption();
   const local = isLocal ? await startLocalCluster(nodesOf(spec).length) : undefined;
   const cluster: Cluster = local ?? (await connectCluster(args["nats"] as string, "job-submit"));
   let keepFiles = false;
@@ -142,9 +141,8 @@ async function submit(
         log: output.log,
         leaseTimeoutMs: LEASE_TIMEOUT_MS,
         readyTimeoutMs: readyTimeoutMs(job, args["network-bandwidth"] as number),
-        signal: abort.signal,
+        signal: interruption.signal,
       });
-      process.off("SIGINT", onSignal);
       output.submitted(jobId, spec);
       if (args["detach"] === true) {
         output.detached(jobId);
@@ -162,6 +160,7 @@ async function submit(
           transport,
           addresses,
           output,
+          interruption,
           canDetach,
           outputDirectory,
         });
@@ -174,13 +173,12 @@ async function submit(
       }
     });
   } catch (error) {
-    if (abort.signal.aborted) {
+    if (interruption.signal.aborted) {
       output.log.error(toErrorRecord(error).message);
       return EXIT_CODES.interrupted;
     }
     throw error;
   } finally {
-    process.off("SIGINT", onSignal);
     await local?.close({ keepFiles });
   }
 }
@@ -240,8 +238,9 @@ async function retrieveJob(
   outputDirectory: string,
 ): Promise<number> {
   await requireWritable(outputDirectory);
+  using interruption = new Interruption();
   const cluster = await connectCluster(args["nats"] as string, "job-submit --retrieve");
-  return withClient(cluster, output.log, async (client) => {
+  return await withClient(cluster, output.log, async (client) => {
     const { records, addresses } = await findJob(cluster, client, jobId, output.log);
     const [first] = records.values();
     for (const nodeId of nodesOf(first!.spec)) {
@@ -258,6 +257,7 @@ async function retrieveJob(
       transport,
       addresses,
       output,
+      interruption,
       canDetach: true,
       outputDirectory,
     });
@@ -270,7 +270,7 @@ async function cancelJob(
   output: Output,
 ): Promise<number> {
   const cluster = await connectCluster(args["nats"] as string, "job-submit --cancel");
-  return withClient(cluster, output.log, async (client) => {
+  return await withClient(cluster, output.log, async (client) => {
     const { records, addresses } = await findJob(cluster, client, jobId, output.log);
     if ([...records.values()].every((record) => record.finishedAt !== undefined)) {
       output.log.info(
