@@ -1,8 +1,8 @@
+import type { PsgdError } from "@psgd/core";
 import {
   ASSIGNMENTS,
   Codec,
   PARAMETER_SERVER,
-  PsgdError,
   isPsgdError,
   meanOf,
   netEncapsulation,
