@@ -9,12 +9,12 @@ import {
   netEncapsulation,
   seededRandom,
   type BlockWeight,
-  type Clock,
   type CodecReturn,
   type NetEncapsulation,
 } from "@psgd/core";
 import { describe, expect, it } from "vitest";
 import { CodecActor } from "./codec-actor.js";
+import { HandClock } from "./testing/hand-clock.js";
 
 const layout = layoutOf([{ name: "w", shape: [2] }]);
 
@@ -54,33 +54,6 @@ class Told extends Codec {
 
   override dispose(): void {
     this.#answer("dispose", undefined);
-  }
-}
-
-/** Time that passes when the test says so. */
-class HandClock implements Clock {
-  #timers: (() => void)[] = [];
-
-  now(): number {
-    return 0;
-  }
-  wallTime(): Date {
-    return new Date(0);
-  }
-  setTimer(_ms: number, callback: () => void): () => void {
-    this.#timers.push(callback);
-    return () => {
-      this.#timers = this.#timers.filter((timer) => timer !== callback);
-    };
-  }
-  nextTurn(): Promise<void> {
-    return Promise.resolve();
-  }
-  get timerCount(): number {
-    return this.#timers.length;
-  }
-  ring(): void {
-    for (const timer of this.#timers.splice(0)) timer();
   }
 }
 
