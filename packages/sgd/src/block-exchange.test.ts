@@ -26,9 +26,9 @@ const layout = layoutOf([
 
 /** What the codec of a test does; `this` is the codec. */
 interface Behaviour {
-  update?(this: Codec, block: BlockWeight): CodecReturn;
-  receive?(this: Codec, content: unknown): CodecReturn;
-  rescue?(this: Codec): CodecReturn;
+  readonly update?: (this: Codec, block: BlockWeight) => CodecReturn;
+  readonly receive?: (this: Codec, content: unknown) => CodecReturn;
+  readonly rescue?: (this: Codec) => CodecReturn;
 }
 
 interface Setup {
@@ -39,7 +39,7 @@ interface Setup {
   readonly failures: PsgdError[];
   readonly log: string[];
   /** Lets a whole time-out pass. */
-  timeOut(): Promise<void>;
+  readonly timeOut: () => Promise<void>;
 }
 
 function setup(
@@ -114,7 +114,7 @@ function setup(
     posted,
     failures,
     log,
-    async timeOut() {
+    timeOut: async () => {
       for (let slice = 0; slice < 10; slice++) {
         await settled();
         clock.ring();
@@ -370,7 +370,11 @@ describe("a time-out", () => {
 
   it("ends the step the second time, naming who was heard last", async () => {
     let rescues = 0;
-    const { exchange, log, timeOut } = setup({ rescue: () => void rescues++ });
+    const { exchange, log, timeOut } = setup({
+      rescue: () => {
+        rescues++;
+      },
+    });
     await exchange.push(0, []);
     const failure = failureOf(exchange.pull(0));
     exchange.accept(2, message(0, "of no use"));
@@ -399,7 +403,11 @@ describe("a time-out", () => {
 
   it("is not prolonged by peers that talk on", async () => {
     let rescues = 0;
-    const { exchange, clock } = setup({ rescue: () => void rescues++ });
+    const { exchange, clock } = setup({
+      rescue: () => {
+        rescues++;
+      },
+    });
     await exchange.push(0, []);
     void exchange.pull(0).catch(() => {});
     for (let slice = 0; slice < 10; slice++) {
@@ -415,7 +423,11 @@ describe("a time-out", () => {
     let rescues = 0;
     let isConnected = false;
     const { exchange, timeOut } = setup(
-      { rescue: () => void rescues++ },
+      {
+        rescue: () => {
+          rescues++;
+        },
+      },
       { isConnected: () => isConnected },
     );
     await exchange.push(0, []);

@@ -200,7 +200,7 @@ describe("calls", () => {
   it("run one at a time, in order of asking, each until its promise has settled", async () => {
     const events: string[] = [];
     const actor = actorOf(async (method, argument) => {
-      const name = method === "updateBlocks" ? "update" : String(argument ?? method);
+      const name = typeof argument === "string" ? argument : method;
       events.push(`${name} begins`);
       for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
       events.push(`${name} ends`);
@@ -215,7 +215,7 @@ describe("calls", () => {
     await Promise.all(calls);
     expect(actor.isBusy).toBe(false);
     expect(events).toEqual(
-      ["update", "first", "second", "onSyncTimeout"].flatMap((name) => [
+      ["updateBlocks", "first", "second", "onSyncTimeout"].flatMap((name) => [
         `${name} begins`,
         `${name} ends`,
       ]),

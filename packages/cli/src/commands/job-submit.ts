@@ -141,7 +141,6 @@ async function submit(
       readyTimeoutMs: readyTimeoutMs(job, args["network-bandwidth"] as number),
       signal: abort.signal,
     });
-    process.off("SIGINT", onSignal);
     output.submitted(jobId, spec);
     if (args["detach"] === true) {
       output.detached(jobId);
@@ -151,7 +150,7 @@ async function submit(
     const addresses = new Map<NodeId, string>(
       [...placement].map(([nodeId, { address }]) => [nodeId, address]),
     );
-    const code = await attach({
+    const attached = attach({
       jobId,
       client,
       addresses,
@@ -159,6 +158,9 @@ async function submit(
       canDetach: !isLocal,
       outputDirectory,
     });
+    // Not before it listens itself: a Ctrl-C in between would kill this process.
+    process.off("SIGINT", onSignal);
+    const code = await attached;
     await client.close();
     return code;
   } catch (error) {
