@@ -1,6 +1,8 @@
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { build, type BuildFailure, type Plugin } from "esbuild";
 import { PsgdError, type ErrorCode } from "@psgd/core";
+import { bundleDirectory } from "./compose.js";
 
 /** Where a bundled model finds the one copy of TensorFlow.js that the tracer listens to. */
 export const TENSORFLOW_GLOBAL = "psgd.tensorflow";
@@ -18,6 +20,8 @@ export async function bundleModule(path: string, failure: ErrorCode): Promise<st
       entryPoints: [path],
       bundle: true,
       write: false,
+      // Where `moduleLoader` puts it: the source map then leads a debugger to the author's file.
+      outfile: join(bundleDirectory(), "bundle.mjs"),
       format: "esm",
       platform: "node",
       target: "node20",

@@ -31,7 +31,8 @@ export interface ChosenCodecs {
 /** What tensors get that a map does not name: after the original, nothing is exchanged for them. */
 const UNNAMED = "dummy.DummyCodec";
 
-interface Paired {
+/** A codec and the server it is to be run with. */
+export interface Paired {
   readonly codec: LoadedCodec;
   readonly server: LoadedCodec | undefined;
   readonly optimizer: JobSpec["optimizer"];
@@ -44,7 +45,7 @@ interface Paired {
 export async function chooseCodecs(request: CodecRequest): Promise<ChosenCodecs> {
   if (request.codecMap !== undefined)
     return chooseByMap(request, await readCodecMap(request.codecMap));
-  const paired = await pair(request.codec, request);
+  const paired = await pairCodecs(request.codec, request);
   return {
     codec: paired.codec.name,
     serverCodec: paired.server?.name,
@@ -63,7 +64,7 @@ async function chooseByMap(
 ): Promise<ChosenCodecs> {
   const pairs = new Map<string, Paired>();
   for (const spec of new Set([...Object.values(map), map["*"] ?? UNNAMED]))
-    pairs.set(spec, await pair(spec, request));
+    pairs.set(spec, await pairCodecs(spec, request));
   const optimizers = new Map(
     [...pairs.values()].map(({ codec, optimizer }) => [optimizer, codec.name]),
   );
@@ -93,7 +94,14 @@ async function chooseByMap(
   };
 }
 
-async function pair(spec: string, request: CodecRequest): Promise<Paired> {
+/**
+ * Loads a codec and its server: the one asked for, else the one it declares.
+ * @throws {PsgdError} CODEC_LOAD_FAILED, PAIRING_INVALID, SETTINGS_INVALID
+ */
+export async function pairCodecs(
+  spec: string,
+  request: Pick<CodecRequest, "serverCodec" | "optimizer">,
+): Promise<Paired> {
   const loadModule = moduleLoader(bundleDirectory());
   const codec = await loadCodecFile(spec, loadModule);
   const explicit =

@@ -4,12 +4,19 @@ import { DEFAULT_NATS_URL, VERSION } from "./compose.js";
 import { runJobSubmit, withSubmitOptions } from "./commands/job-submit.js";
 import { runJobs } from "./commands/jobs.js";
 import { runNodes } from "./commands/nodes.js";
+import {
+  codecTestDescription,
+  runCodecTest,
+  withCodecTestOptions,
+  type CodecTestDefinition,
+} from "./commands/test-codec.js";
 import { runWorker, withWorkerOptions } from "./commands/worker.js";
 import { EXIT_CODES } from "./exit-codes.js";
 import { runCommand } from "./run-command.js";
 import { requireOnce, usageFault } from "./usage-fault.js";
 import type { Argv } from "yargs";
 
+export type { CodecTestDefinition } from "./commands/test-codec.js";
 export { EXIT_CODES, exitCodeOf } from "./exit-codes.js";
 
 type Arguments = Readonly<Record<string, unknown>>;
@@ -32,6 +39,16 @@ export async function jobSubmitMain(): Promise<void> {
     "Submits a training job to the workers, shows it live, and brings its results home.",
     withSubmitOptions,
     runJobSubmit,
+  );
+}
+
+/** A test script for codecs, as its definition says. */
+export async function testCodecMain(definition: CodecTestDefinition): Promise<void> {
+  await single(
+    definition.command,
+    codecTestDescription(definition),
+    (parser) => withCodecTestOptions(parser, definition),
+    (args) => runCodecTest(args, definition),
   );
 }
 

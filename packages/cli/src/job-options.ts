@@ -206,7 +206,8 @@ export function jobRequestOf(args: JobArguments): JobRequest {
   return request;
 }
 
-function parametersOf(entries: readonly string[], faults: string[]): CodecParameters {
+/** The parameters of a codec from `NAME=VALUE`; what is not of that form is added to `faults`. */
+export function parametersOf(entries: readonly string[], faults: string[]): CodecParameters {
   const parameters: Record<string, number | string | boolean> = {};
   for (const entry of entries) {
     const [, name, text] = /^([A-Za-z_][\w-]*)=(.*)$/s.exec(entry) ?? [];

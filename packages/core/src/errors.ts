@@ -13,7 +13,7 @@ export const ERROR_CODES = {
   CODEC_INVALID_RETURN: "A codec returned something other than envelopes.",
   CODEC_INVALID_TARGET: "An envelope names a target that is not a node of the job.",
   CODEC_WRONG_RESULT:
-    "The harness saw results that differ between nodes, or from the mean they should be.",
+    "The harness saw results that differ between nodes or from the mean they should be, or memory changed that is not the codec's.",
   CODEC_NO_RESULT: "A result was taken before the codec set one.",
   NOT_FINITE: "A gradient, weight or loss is NaN or infinite.",
   OUT_OF_STEP: "A synchronous node received a message from a step it cannot be at.",

@@ -41,7 +41,10 @@ export interface CodecHarnessOptions {
   readonly seed?: number;
   /** Orders of computing and delivering that are tried. @defaultValue 1 */
   readonly schedules?: number;
-  /** Also demanded between schedules. @defaultValue "every-round" with ssgd, "none" with asgd */
+  /**
+   * Also demanded between schedules.
+   * @defaultValue with ssgd "every-round" for codecs that carry gradients peer to peer, else "last-round"; "none" with asgd
+   */
   readonly agreement?: Agreement;
   /**
    * How far a result may be from the plain mean of all blocks, relative to the mean's length; `Infinity`: not checked.
@@ -114,7 +117,8 @@ export async function runCodecHarness(options: CodecHarnessOptions): Promise<Har
     layout: options.layout ?? SMALL,
     perTensor: options.perTensor ?? false,
     seed,
-    agreement: options.agreement ?? (sync === "ssgd" ? "every-round" : "none"),
+    agreement:
+      options.agreement ?? (sync === "asgd" ? "none" : isPlainMean ? "every-round" : "last-round"),
     tolerance: options.tolerance ?? (isPlainMean ? 1e-6 : Infinity),
     callTimeoutMs: options.callTimeoutMs ?? 2000,
   };
@@ -125,7 +129,7 @@ export async function runCodecHarness(options: CodecHarnessOptions): Promise<Har
     const run = new HarnessRun(plan, schedule, schedule === 0 ? log : SILENT);
     try {
       await run.complete();
-      if (runs[0] !== undefined) requireSameRuns(runs[0], run, plan.agreement);
+      if (runs[0] !== undefined) requireSameRuns(runs[0], run);
     } catch (error) {
       throw withSeed(error, seed, schedule);
     }
@@ -146,8 +150,7 @@ export async function runCodecHarness(options: CodecHarnessOptions): Promise<Har
 }
 
 /** @throws {PsgdError} CODEC_WRONG_RESULT if the order of events shows in the results */
-function requireSameRuns(first: HarnessRun, run: HarnessRun, agreement: Agreement): void {
-  if (agreement === "none") return;
+function requireSameRuns(first: HarnessRun, run: HarnessRun): void {
   for (const [place, digest] of first.digests) {
     if (run.digests.get(place) === digest) continue;
     const { node, round } = JSON.parse(place) as { node: NodeId; round: number };

@@ -20,16 +20,20 @@ import {
   CodecActor,
   SYNC_POLICIES,
   asynchronousSgd,
+  type BlockMessage,
   type ExchangeCodec,
   type OptimizerRule,
   type SyncPolicyName,
 } from "@psgd/sgd";
 import { HarnessPost } from "./harness-post.js";
 import {
+  RESULT,
+  WEIGHTS,
   digestOf,
   requireFinite,
   requireMean,
   requireSameBits,
+  requireUntouched,
   type Agreement,
   type RoundResults,
 } from "./result-checks.js";
@@ -55,6 +59,8 @@ interface HarnessNode {
   readonly exchange: BlockExchange;
   readonly codecs: readonly ExchangeCodec[];
   readonly weights: Float32Array;
+  /** The copy of the weights that the codecs see, and may only read. */
+  readonly shownWeights: Float32Array;
   round: number;
   /** Set while the node may compute its next round. */
   compute: (() => void) | undefined;
@@ -62,11 +68,13 @@ interface HarnessNode {
   readonly heard: Map<number, Set<NodeId>>;
   /** By round: whom it sent to. */
   readonly sent: Map<number, Set<NodeId>>;
+  /** The last round in which `onSyncTimeout` sent something. */
+  retriedRound: number | undefined;
 }
 
 const LEARNING_RATE = 0.05;
 
-/** This many messages per pair of nodes without a result on any node never end. */
+/** This many messages per pair of nodes and codec without a result on any node never end. */
 const MAX_FRUITLESS_PER_PAIR = 1000;
 
 /** One run of all nodes: the order of computing and delivering is drawn from the seed and the schedule's number. */
@@ -81,6 +89,8 @@ export class HarnessRun {
   readonly #post = new HarnessPost();
   readonly #nodes = new Map<NodeId, HarnessNode>();
   readonly #results = new Map<number, Map<NodeId, Float32Array>>();
+  /** The bits of each result when it was taken. */
+  readonly #takenDigests = new Map<string, string>();
   #failure: { readonly error: unknown } | undefined;
   #isRescue = false;
   #fruitlessCount = 0;
@@ -123,6 +133,7 @@ export class HarnessRun {
       this.#train(this.#nodes.get(nodeId)!).catch((error: unknown) => this.#fail(error));
     }
     await this.#schedule();
+    for (const node of this.#all()) this.#requireUntouchedWeights(node);
     // Once by the job, and once more by whoever wants to be sure.
     for (const { codecs } of [...this.#all(), ...this.#all()]) {
       for (const { actor } of codecs) actor.dispose();
@@ -167,8 +178,6 @@ export class HarnessRun {
     this.#log.info(
       `----------- Node:${from} ${isBackup ? "Backup" : "Transmitting"} to ${to} successful -----------`,
     );
-    const pairs = this.#nodes.size ** 2 * this.#nodes.get(to)!.codecs.length;
-    if (++this.#fruitlessCount > MAX_FRUITLESS_PER_PAIR * pairs) throw this.#endless();
     const receiver = this.#nodes.get(to)!;
     note(receiver.heard, message.step, from);
     receiver.exchange.accept(from, message);
@@ -184,7 +193,18 @@ export class HarnessRun {
     this.#isRescue = true;
     await this.#clock.advance(this.#syncTimeoutMs);
     this.#isRescue = false;
-    if (isPsgdError(this.#failure?.error, "SYNC_TIMEOUT")) throw stuck;
+    if (!isPsgdError(this.#failure?.error, "SYNC_TIMEOUT")) return;
+    this.#log.error(verdictOn(waiting));
+    throw stuck;
+  }
+
+  /** Here and not where messages arrive: a generator without an end never lets one arrive. */
+  #send(node: HarnessNode, target: NodeId, message: BlockMessage): void {
+    const limit = MAX_FRUITLESS_PER_PAIR * this.#nodes.size ** 2 * node.codecs.length;
+    if (++this.#fruitlessCount > limit) throw this.#endless(node);
+    if (this.#isRescue) node.retriedRound = node.round;
+    note(node.sent, message.step, target);
+    this.#post.send(node.nodeId, target, message, this.#isRescue);
   }
 
   async #train(node: HarnessNode): Promise<void> {
@@ -200,7 +220,9 @@ export class HarnessRun {
       const result = await node.exchange.pull(round);
       this.#log.info(`----------- Node:${node.nodeId} Decode successful -----------`);
       this.#fruitlessCount = 0;
+      this.#requireUntouchedWeights(node);
       rule.apply(result, node.weights, initialWeights);
+      node.shownWeights.set(node.weights);
       this.#collect(round, node.nodeId, result);
     }
   }
@@ -224,21 +246,28 @@ export class HarnessRun {
     const { settings } = this.#plan;
     const results = this.#results.get(round) ?? new Map<NodeId, Float32Array>();
     this.#results.set(round, results.set(nodeId, result));
+    this.#takenDigests.set(placeOf(nodeId, round), digestOf(result));
     if (results.size < settings.nodeCount) return;
     this.#results.delete(round);
-    this.#check(round, results);
+    // By node, not by who was first: faults are told in the same order each time.
+    this.#check(round, new Map(settings.nodes.map((node) => [node, results.get(node)!])));
     this.#log.info(`-----------Test complete ${round + 1}/${settings.stepCount} -----------`);
   }
 
   #check(round: number, results: RoundResults): void {
     const { settings, layout, agreement, tolerance } = this.#plan;
-    requireFinite(round, results, this.codecName);
-    const isLast = round === settings.stepCount - 1;
-    if (agreement === "every-round" || (agreement === "last-round" && isLast)) {
-      requireSameBits(round, results, this.codecName);
-    }
     for (const [node, result] of results) {
-      this.digests.set(JSON.stringify({ node, round }), digestOf(result));
+      const isUntouched = this.#takenDigests.get(placeOf(node, round)) === digestOf(result);
+      requireUntouched(isUntouched, { node, round, codec: this.codecName }, RESULT);
+      this.#takenDigests.delete(placeOf(node, round));
+    }
+    requireFinite(round, results, this.codecName);
+    if (agreement === "every-round") this.#requireAgreement("result of", round, results);
+    if (agreement === "last-round" && round === settings.stepCount - 1) {
+      const models = [...results.keys()].map(
+        (node) => [node, this.#nodes.get(node)!.weights] as const,
+      );
+      this.#requireAgreement("model after", round, new Map(models));
     }
     if (tolerance === Infinity) return;
     const mean = new Float64Array(layout.size);
@@ -250,11 +279,20 @@ export class HarnessRun {
     requireMean(round, results, mean, tolerance, this.codecName);
   }
 
+  /** Between nodes here and now, between schedules when both have run. */
+  #requireAgreement(what: string, round: number, results: RoundResults): void {
+    requireSameBits(what, round, results, this.codecName);
+    for (const [node, result] of results) {
+      this.digests.set(placeOf(node, round), digestOf(result));
+    }
+  }
+
   #createNode(nodeId: NodeId, codecClass: CodecClass): HarnessNode {
     const { settings, layout, sync, seed, server, callTimeoutMs } = this.#plan;
     // Every node starts from the same model.
     const random = seededRandom(`${seed}/weights`);
     const weights = Float32Array.from({ length: layout.size }, () => random.normal());
+    const shownWeights = weights.slice();
     const tensors = this.#plan.perTensor ? layout.tensors : [undefined];
     const report = (message: string): string => `Codec: ${codecClass.name}, Report: ${message}.`;
     const codecs = tensors.map((tensor, variableId): ExchangeCodec => {
@@ -270,8 +308,8 @@ export class HarnessRun {
         },
         currentWeights: () =>
           tensor === undefined
-            ? weights
-            : weights.subarray(tensor.offset, tensor.offset + tensor.size),
+            ? shownWeights
+            : shownWeights.subarray(tensor.offset, tensor.offset + tensor.size),
         learningRate: () => LEARNING_RATE,
       });
       const actor = new CodecActor({
@@ -283,7 +321,6 @@ export class HarnessRun {
       });
       return { actor, tensor };
     });
-    const sent = new Map<number, Set<NodeId>>();
     const exchange = new BlockExchange({
       nodeId,
       layout,
@@ -292,23 +329,28 @@ export class HarnessRun {
       clock: this.#clock,
       syncTimeoutMs: this.#syncTimeoutMs,
       isConnected: () => true,
-      post: (target, message) => {
-        note(sent, message.step, target);
-        this.#post.send(nodeId, target, message, this.#isRescue);
-      },
+      post: (target, message) => this.#send(node, target, message),
       onFailure: (error) => this.#fail(error),
       log: this.#log,
     });
-    return {
+    const node: HarnessNode = {
       nodeId,
       exchange,
       codecs,
       weights,
+      shownWeights,
       round: 0,
       compute: undefined,
       heard: new Map(),
-      sent,
+      sent: new Map(),
+      retriedRound: undefined,
     };
+    return node;
+  }
+
+  #requireUntouchedWeights({ nodeId, round, weights, shownWeights }: HarnessNode): void {
+    const isUntouched = digestOf(weights) === digestOf(shownWeights);
+    requireUntouched(isUntouched, { node: nodeId, round, codec: this.codecName }, WEIGHTS);
   }
 
   /** Longer than any call, and a whole number of them. */
@@ -339,6 +381,10 @@ export class HarnessRun {
   #deadlock(waiting: readonly HarnessNode[]): PsgdError {
     const server = this.#nodes.get(PARAMETER_SERVER);
     const rounds = new Set(waiting.map(({ round }) => round));
+    const round = Math.min(...rounds);
+    const names = waiting
+      .filter((node) => node.round === round)
+      .map(({ nodeId }) => nodeName(nodeId));
     const lines = waiting.map((node) => {
       const missing = node.codecs.flatMap(({ actor, tensor }) =>
         actor.codec.hasResult
@@ -359,21 +405,34 @@ export class HarnessRun {
     }
     return new PsgdError(
       "SYNC_TIMEOUT",
-      `result of round ${Math.min(...rounds)}: expected on every node, got none on ${waiting.map(({ nodeId }) => nodeName(nodeId)).join(", ")}, and nothing is on its way; ` +
-        `${lines.join("; ")}; Timeout occurred and retry mechanism is not available; each round must end in setResult on every node`,
-      { details: { nodes: waiting.map(({ nodeId }) => nodeId), step: Math.min(...rounds) } },
+      `result of round ${round}: expected on every node, got none on ${names.join(", ")}, and nothing is on its way; ${lines.join("; ")}; ` +
+        "each round must end in setResult on every node: look for a message not sent, or a condition never met, " +
+        "or let onSyncTimeout send again what may be missing",
+      { details: { nodes: waiting.map(({ nodeId }) => nodeId), step: round } },
     );
   }
 
-  #endless(): PsgdError {
-    const waiting = this.#waiting();
-    const rule = waiting.length > 0 ? "a result on some node" : "an end of the messages";
+  #endless({ nodeId, round }: HarnessNode): PsgdError {
+    const rule = this.#waiting().length > 0 ? "a result on some node" : "an end of the messages";
     return new PsgdError(
       "SYNC_TIMEOUT",
-      `${rule}: expected after fewer than ${this.#fruitlessCount} messages, got none; codec ${this.codecName}; ` +
-        "look for messages that answer each other without end",
+      `${rule}: expected after fewer than ${this.#fruitlessCount} messages, got none; ${nodeName(nodeId)} in round ${round}; ` +
+        "look for messages that answer each other without end, and for generators that never return",
+      { details: { node: nodeId, step: round } },
     );
   }
+}
+
+/** How results are told apart between schedules. */
+function placeOf(node: NodeId, round: number): string {
+  return JSON.stringify({ node, round });
+}
+
+/** In the words of the seed. */
+function verdictOn(waiting: readonly HarnessNode[]): string {
+  return waiting.some(({ round, retriedRound }) => round === retriedRound)
+    ? "Decode timeout."
+    : "Timeout occurred and retry mechanism is not available.";
 }
 
 function note(places: Map<number, Set<NodeId>>, round: number, node: NodeId): void {

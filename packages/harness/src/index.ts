@@ -1,3 +1,5 @@
+export { describeAssignment } from "./assignment-contract.js";
+export { describeSyncPolicy, type SyncPolicyPromise } from "./sync-policy-contract.js";
 export { VirtualClock } from "./virtual-clock.js";
 export {
   describeDirectory,

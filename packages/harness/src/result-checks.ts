@@ -17,14 +17,43 @@ export function requireFinite(round: number, results: RoundResults, codec: strin
     if (index < 0) continue;
     throw new PsgdError(
       "NOT_FINITE",
-      `result of round ${round}: expected finite numbers, got ${result[index]} at ${index}; codec ${codec}, ${nodeName(node)}; its inputs were finite`,
+      `result of round ${round}: expected finite numbers, got ${result[index]} at ${index}; codec ${codec}, ${nodeName(node)}; its inputs were finite, look for divisions by zero and overflow`,
       { details: { node, step: round } },
     );
   }
 }
 
+/** Memory that a codec must leave as it is, and what to do instead. */
+export const RESULT = {
+  what: "result of",
+  remedy: "what setResult was given belongs to the runtime, give it a copy (`slice()`)",
+};
+export const WEIGHTS = {
+  what: "`this.weights` in",
+  remedy: "they may only be read, take a copy (`slice()`) to compute with",
+};
+
+/** @throws {PsgdError} CODEC_WRONG_RESULT if a codec has changed what is not its own */
+export function requireUntouched(
+  isUntouched: boolean,
+  { node, round, codec }: { node: NodeId; round: number; codec: string },
+  { what, remedy }: typeof RESULT,
+): void {
+  if (isUntouched) return;
+  throw new PsgdError(
+    "CODEC_WRONG_RESULT",
+    `${what} round ${round}: expected it untouched, got it changed by the codec; codec ${codec}, ${nodeName(node)}; ${remedy}`,
+    { details: { node, step: round } },
+  );
+}
+
 /** @throws {PsgdError} CODEC_WRONG_RESULT if two nodes got different bits */
-export function requireSameBits(round: number, results: RoundResults, codec: string): void {
+export function requireSameBits(
+  what: string,
+  round: number,
+  results: RoundResults,
+  codec: string,
+): void {
   const [first, ...others] = results;
   if (first === undefined) return;
   for (const [node, result] of others) {
@@ -32,8 +61,8 @@ export function requireSameBits(round: number, results: RoundResults, codec: str
     if (index === undefined) continue;
     throw new PsgdError(
       "CODEC_WRONG_RESULT",
-      `result of round ${round}: expected the same bits on every node, got ${first[1][index]} on ${nodeName(first[0])} and ${result[index]} on ${nodeName(node)} at ${index}; ` +
-        `codec ${codec}; sum in the order of ids, not of arrival (\`meanOf\`), or lower the expected agreement if nodes are meant to differ`,
+      `${what} round ${round}: expected the same bits on every node, got ${first[1][index]} on ${nodeName(first[0])} and ${result[index]} on ${nodeName(node)} at ${index}; ` +
+        `codec ${codec}; sum in the order of ids, not of arrival (\`meanOf\`), or expect less (\`--agreement none\`) if nodes are meant to differ`,
       { details: { node, step: round } },
     );
   }
@@ -59,7 +88,7 @@ export function requireMean(
     throw new PsgdError(
       "CODEC_WRONG_RESULT",
       `result of round ${round}: expected the mean of all blocks within ${tolerance} of its length, got one ${error.toPrecision(3)} away; ` +
-        `codec ${codec}, ${nodeName(node)}; look for blocks left out, counted twice or of another round, or raise the tolerance if the codec is lossy`,
+        `codec ${codec}, ${nodeName(node)}; look for blocks left out, counted twice or of another round, or allow more (\`--tolerance\`) if the codec is lossy`,
       { details: { node, step: round } },
     );
   }

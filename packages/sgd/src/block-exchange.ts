@@ -265,7 +265,6 @@ export class BlockExchange {
     const { codecs, log } = this.#options;
     let sentCount = 0;
     for (const [variableId, { actor }] of codecs.entries()) {
-      if (actor.codec.hasResult) continue;
       const post = this.#posting(variableId, step);
       await actor.syncTimeout(step, (envelope) => {
         sentCount += envelope.targets.length;
@@ -343,8 +342,10 @@ export class BlockExchange {
 
   #requireWellFormed(from: NodeId, message: BlockMessage): void {
     const bounds = { variableId: this.#variables.length - 1, ...UNBOUNDED };
+    // Whatever a peer may send, `null` included.
+    const fields = Object(message) as Readonly<Record<string, unknown>>;
     for (const [field, last] of Object.entries(bounds)) {
-      const value: unknown = message[field as keyof typeof bounds];
+      const value = fields[field];
       if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= last)
         continue;
       throw new PsgdError(

@@ -34,6 +34,8 @@ export class CodecActor {
   readonly #options: CodecActorOptions;
   readonly #queue: (() => void)[] = [];
   #isBusy = false;
+  /** Set when a call did not end in time: it may still run, so no other may begin. */
+  #unfinished: PsgdError | undefined;
 
   constructor(options: CodecActorOptions) {
     this.codec = options.codec;
@@ -58,8 +60,11 @@ export class CodecActor {
     );
   }
 
+  /** Calls the rescue hook, unless the codec has come to its result when the turn is there: nothing is to rescue then. */
   syncTimeout(step: number, emit: Emit): Promise<void> {
-    return this.#call("onSyncTimeout", `step ${step}`, () => this.codec.onSyncTimeout(), emit);
+    const rescue = (): CodecReturn =>
+      this.codec.hasResult ? undefined : this.codec.onSyncTimeout();
+    return this.#call("onSyncTimeout", `step ${step}`, rescue, emit);
   }
 
   /**
@@ -92,6 +97,7 @@ export class CodecActor {
     if (this.#isBusy) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#isBusy = true;
     try {
+      if (this.#unfinished !== undefined) throw this.#unfinished;
       return await job();
     } finally {
       const next = this.#queue.shift();
@@ -124,6 +130,8 @@ export class CodecActor {
   }
 
   #emit(envelope: unknown, method: string, where: string, emit: Emit): void {
+    // Nobody waits for this call any more.
+    if (this.#unfinished !== undefined) throw this.#unfinished;
     if (!isEnvelope(envelope)) throw this.#invalidReturn(envelope, method, where);
     for (const target of envelope.targets) this.#requireTarget(target, where);
     try {
@@ -141,11 +149,11 @@ export class CodecActor {
     const rule = `a node id 0..${nodeCount - 1}${hasServer ? ` or PARAMETER_SERVER (${PARAMETER_SERVER})` : ""}`;
     const remedy =
       target === PARAMETER_SERVER
-        ? "; this job has no parameter server, add `--server-codec FILE.CLASS`"
-        : "";
+        ? "this job has no parameter server, add `--server-codec FILE.CLASS`"
+        : "take targets from `settings.nodes` or `settings.nodesWithout(blockId)`";
     throw new PsgdError(
       "CODEC_INVALID_TARGET",
-      `netEncapsulation target: expected ${rule}, got ${printed(target)}; ${this.#place(where)}${remedy}`,
+      `netEncapsulation target: expected ${rule}, got ${printed(target)}; ${this.#place(where)}; ${remedy}`,
       { details: { node: this.codec.nodeId } },
     );
   }
@@ -153,7 +161,8 @@ export class CodecActor {
   #invalidReturn(value: unknown, method: string, where: string): PsgdError {
     return new PsgdError(
       "CODEC_INVALID_RETURN",
-      `${method}: expected nothing, a netEncapsulation or an iterable of them, got ${describe(value)}; ${this.#place(where)}`,
+      `${method}: expected nothing, a netEncapsulation or an iterable of them, got ${describe(value)}; ${this.#place(where)}; ` +
+        "wrap what is to be sent in `netEncapsulation(targets, content)`, and keep results with `setResult`",
       { details: { node: this.codec.nodeId } },
     );
   }
@@ -162,11 +171,15 @@ export class CodecActor {
     const { clock, callTimeoutMs } = this.#options;
     const error = new PsgdError(
       "CODEC_TIMEOUT",
-      `${method}: expected an answer within ${callTimeoutMs} ms, got none; ${this.#place(where)}`,
+      `${method}: expected an answer within ${callTimeoutMs} ms, got none; ${this.#place(where)}; ` +
+        "a call must not wait for a later call of the same codec; settle what it awaits, or raise `--codec-timeout`",
       { details: { node: this.codec.nodeId } },
     );
     return new Promise((resolve, reject) => {
-      const cancel = clock.setTimer(callTimeoutMs, () => reject(error));
+      const cancel = clock.setTimer(callTimeoutMs, () => {
+        this.#unfinished = error;
+        reject(error);
+      });
       work.then(resolve, reject).finally(cancel);
     });
   }

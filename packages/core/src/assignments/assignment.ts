@@ -18,27 +18,31 @@ export type AssignmentRule = (size: { nodeCount: number; redundancy: number }) =
 /** More blocks than this per batch are refused: C(n, r) explodes. */
 export const MAX_BLOCK_COUNT = 4096;
 
+/** The two tables take space and time for each pair of node and block: a mistyped number must not exhaust the machine. */
+const MAX_NODE_COUNT = 4096;
+
 /** Completes an assignment from the nodes of each block. */
 export function assignmentFrom(
   nodeCount: number,
   redundancy: number,
   blockToNodes: readonly (readonly NodeId[])[],
 ): BlockAssignment {
-  const nodeToBlocks = Array.from({ length: nodeCount }, (_, node) =>
-    blockToNodes.flatMap((nodes, block) => (nodes.includes(node) ? [block] : [])),
-  );
+  const nodeToBlocks = Array.from({ length: nodeCount }, (): BlockId[] => []);
+  for (const [block, nodes] of blockToNodes.entries()) {
+    for (const node of nodes) nodeToBlocks[node]!.push(block);
+  }
   return { nodeCount, redundancy, blockCount: blockToNodes.length, blockToNodes, nodeToBlocks };
 }
 
 /**
  * Asserts what every rule needs.
- * @throws {PsgdError} ASSIGNMENT_INVALID unless 1 ≤ redundancy ≤ nodeCount, both whole
+ * @throws {PsgdError} ASSIGNMENT_INVALID unless 1 ≤ redundancy ≤ nodeCount ≤ MAX_NODE_COUNT, both whole
  */
 export function requirePossible(nodeCount: number, redundancy: number): void {
-  if (!Number.isInteger(nodeCount) || nodeCount < 1) {
+  if (!Number.isInteger(nodeCount) || nodeCount < 1 || nodeCount > MAX_NODE_COUNT) {
     throw new PsgdError(
       "ASSIGNMENT_INVALID",
-      `node count: expected a whole number from 1, got ${nodeCount}`,
+      `node count: expected a whole number from 1 to ${MAX_NODE_COUNT}, got ${nodeCount}`,
     );
   }
   if (!Number.isInteger(redundancy) || redundancy < 1 || redundancy > nodeCount) {

@@ -31,12 +31,15 @@ function binomial(n: number, r: number): number {
 }
 
 /** All ascending r-subsets of 0 … n − 1 in lexicographic order. */
-function* combinations(n: number, r: number, start = 0): Generator<NodeId[]> {
-  if (r === 0) {
-    yield [];
-    return;
-  }
-  for (let first = start; first <= n - r; first++) {
-    for (const rest of combinations(n, r - 1, first + 1)) yield [first, ...rest];
+function* combinations(n: number, r: number): Generator<NodeId[]> {
+  let current = Array.from({ length: r }, (_, place) => place);
+  for (;;) {
+    yield current;
+    let movable = r - 1;
+    while (movable >= 0 && current[movable] === n - r + movable) movable--;
+    if (movable < 0) return;
+    const moved = current[movable]! + 1;
+    const last = movable;
+    current = current.map((node, place) => (place < last ? node : moved + place - last));
   }
 }
