@@ -16,6 +16,7 @@ export {
 } from "./coordinator.js";
 export { placeNodes, type WorkerFile } from "./placement.js";
 export { fetchResults, listRecords, type NodeResults } from "./results.js";
+export type { WorkerReply, WorkerRequest } from "./worker-protocol.js";
 export { packageKey } from "./worker-store.js";
 export { systemClock } from "./system/system-clock.js";
 export { systemRandom } from "./system/system-random.js";
