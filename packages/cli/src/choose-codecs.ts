@@ -100,12 +100,9 @@ async function pair(spec: string, request: CodecRequest): Promise<Paired> {
     request.serverCodec === undefined
       ? undefined
       : await loadCodecFile(request.serverCodec, loadModule);
-  const declared = codec.codecClass.server;
-  // Each file is bundled by itself, so "the server it declares" is another class of the same name there.
-  const isDeclared = explicit !== undefined && declared?.name === explicit.codecClass.name;
   const pairing = resolvePairing({
     codec: codec.codecClass,
-    serverCodec: isDeclared ? declared : explicit?.codecClass,
+    serverCodec: explicit?.codecClass,
     optimizer: request.optimizer,
   });
   const server =
