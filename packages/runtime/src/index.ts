@@ -23,5 +23,6 @@ export { systemRandom } from "./system/system-random.js";
 export { diskStore } from "./system/disk-store.js";
 export { moduleLoader } from "./system/module-loader.js";
 export { processNodeHost, type NodeProcessSpec } from "./system/process-node-host.js";
+export { stuckNodeError } from "./system/stuck-node.js";
 export { threadNodeHost, type NodeThreadTask } from "./system/thread-node-host.js";
 export { lineLogger, logFile } from "./system/log-file.js";
