@@ -65,6 +65,7 @@ export interface TestJobOptions {
   readonly optimizer?: JobSpec["optimizer"];
   readonly sync?: JobSpec["sync"];
   readonly learningRate?: number;
+  readonly syncTimeoutMs?: number;
   readonly parameters?: CodecParameters;
   readonly dataset?: Dataset;
   readonly batchSize?: number;
@@ -88,7 +89,7 @@ export function testJob(options: TestJobOptions): TestJob {
     maxSteps: stepCount,
     seed: 1,
     sync: options.sync ?? "ssgd",
-    syncTimeoutMs: 10_000,
+    syncTimeoutMs: options.syncTimeoutMs ?? 10_000,
     codecTimeoutMs: 30_000,
     optimizer: options.optimizer ?? "parallel_sgd",
     gradientDescent: "sgd",

@@ -108,12 +108,9 @@ export async function pairCodecs(
     request.serverCodec === undefined
       ? undefined
       : await loadCodecFile(request.serverCodec, loadModule);
-  const declared = codec.codecClass.server;
-  // Each file is bundled by itself, so "the server it declares" is another class of the same name there.
-  const isDeclared = explicit !== undefined && declared?.name === explicit.codecClass.name;
   const pairing = resolvePairing({
     codec: codec.codecClass,
-    serverCodec: isDeclared ? declared : explicit?.codecClass,
+    serverCodec: explicit?.codecClass,
     optimizer: request.optimizer,
   });
   const server =

@@ -1,6 +1,12 @@
 /** The program of one node's thread, for jobs that run in one process. */
 import { fromErrorRecord } from "@psgd/core";
-import { runNode, type NodeCommand, type NodeEvent, type NodeThreadTask } from "@psgd/runtime";
+import {
+  runNode,
+  systemClock,
+  type NodeCommand,
+  type NodeEvent,
+  type NodeThreadTask,
+} from "@psgd/runtime";
 import { memoryTransportOverPort } from "@psgd/transport";
 import { nodeWorld } from "./compose.js";
 
@@ -9,9 +15,17 @@ export interface NodeThreadConfig {
   readonly workDirectory: string;
 }
 
+const PULSE_MS = 250;
+
 /** Runs one node to its end. */
 export default async function runNodeThread(task: NodeThreadTask<NodeThreadConfig>): Promise<void> {
-  const { assignment, config, control, network } = task;
+  const { assignment, config, control, network, pulse } = task;
+  let stopBeating = (): void => {};
+  const beat = (): void => {
+    Atomics.add(pulse, 0, 1);
+    stopBeating = systemClock.setTimer(PULSE_MS, beat);
+  };
+  beat();
   const abort = new AbortController();
   const transport = memoryTransportOverPort(network);
   try {
@@ -28,6 +42,7 @@ export default async function runNodeThread(task: NodeThreadTask<NodeThreadConfi
       signal: abort.signal,
     });
   } finally {
+    stopBeating();
     await transport.close();
     control.close();
   }

@@ -4,8 +4,8 @@
  */
 import { writeSync } from "node:fs";
 import { Worker, isMainThread, workerData } from "node:worker_threads";
-import { PsgdError, nodeName, toErrorRecord, type NodeId } from "@psgd/core";
-import { systemClock, type NodeEvent } from "@psgd/runtime";
+import { toErrorRecord, type NodeId, type PsgdError } from "@psgd/core";
+import { stuckNodeError, systemClock, type NodeEvent } from "@psgd/runtime";
 
 interface WatchdogData {
   readonly nodeId: NodeId;
@@ -39,16 +39,7 @@ function watch({ nodeId, pulse, timeoutMs }: WatchdogData): void {
     const current = Atomics.load(pulse, 0);
     if (current !== last) movedAt = now;
     last = current;
-    if (now - movedAt > timeoutMs) {
-      report(
-        new PsgdError(
-          "CODEC_TIMEOUT",
-          `event loop: expected a turn within ${timeoutMs} ms, got none; ${nodeName(nodeId)}; ` +
-            "a method of the codec, or one training step, does not return; look for an endless loop, or raise `--codec-timeout`",
-          { details: { node: nodeId } },
-        ),
-      );
-    }
+    if (now - movedAt > timeoutMs) report(stuckNodeError(nodeId, timeoutMs));
     // A process whose daemon has died is handed to another parent; the main thread, if it can, has ended by then.
     if (process.ppid !== daemon && now - movedAt > 4 * PULSE_MS)
       process.kill(process.pid, "SIGKILL");

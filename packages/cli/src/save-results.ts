@@ -84,8 +84,9 @@ async function saveOnce(
   const ending = extname(key);
   const stem = key.slice(0, key.length - ending.length);
   const names = [key, `${stem}.${jobId}${ending}`];
-  for (let copy = 2; ; copy++) {
-    const name = names.shift() ?? `${stem}.${jobId}-${copy}${ending}`;
+  let copy = 2;
+  for (;;) {
+    const name = names.shift() ?? `${stem}.${jobId}-${copy++}${ending}`;
     const there = await store.read(name);
     // Fetched before, and whole: nothing to do.
     if (there !== undefined && equal(there, content)) return name;

@@ -17,11 +17,13 @@ export {
 export { placeNodes, type WorkerFile } from "./placement.js";
 export { fetchResults, listRecords, type NodeResults } from "./results.js";
 export { watchConnection } from "./connection-watch.js";
+export type { WorkerReply, WorkerRequest } from "./worker-protocol.js";
 export { packageKey } from "./worker-store.js";
 export { systemClock } from "./system/system-clock.js";
 export { systemRandom } from "./system/system-random.js";
 export { diskStore } from "./system/disk-store.js";
 export { moduleLoader } from "./system/module-loader.js";
 export { processNodeHost, type NodeProcessSpec } from "./system/process-node-host.js";
+export { stuckNodeError } from "./system/stuck-node.js";
 export { threadNodeHost, type NodeThreadTask } from "./system/thread-node-host.js";
 export { lineLogger, logFile } from "./system/log-file.js";

@@ -4,6 +4,8 @@ import { toErrorRecord } from "@psgd/core";
 import type { NodeAssignment } from "../job.js";
 import type { NodeCommand, NodeEvent } from "../node/node-world.js";
 import type { NodeHandle, NodeHost, NodeObserver } from "../node-host.js";
+import { stuckNodeError } from "./stuck-node.js";
+import { systemClock } from "./system-clock.js";
 
 /** What a node's thread is given. */
 export interface NodeThreadTask<Config> {
@@ -13,7 +15,14 @@ export interface NodeThreadTask<Config> {
   readonly control: MessagePort;
   /** Its line to the network. */
   readonly network: MessagePort;
+  /** One counter, which the thread moves on while its event loop turns. */
+  readonly pulse: Int32Array;
 }
+
+/** A thread that was asked to stop and does not is given up after this. */
+const GIVE_UP_MS = 2_000;
+
+const LOOK_INTERVAL_MS = 500;
 
 export interface ThreadNodeHostOptions<Config> {
   /** Module whose default export runs one `NodeThreadTask`. */
@@ -26,7 +35,8 @@ export interface ThreadNodeHostOptions<Config> {
 
 /**
  * Runs each node as a thread of a pool, for jobs in one process: quick to start, but a node can only be asked to stop
- * (ending a thread inside an engine's native call aborts the whole process).
+ * (ending a thread inside an engine's native call aborts the whole process). One that does not return is given up: its
+ * node has failed, and the thread ends with the process.
  */
 export function threadNodeHost<Config>(options: ThreadNodeHostOptions<Config>): NodeHost {
   const pool = new Piscina({
@@ -36,14 +46,37 @@ export function threadNodeHost<Config>(options: ThreadNodeHostOptions<Config>): 
     concurrentTasksPerWorker: 1,
     idleTimeout: 0,
   });
+  let givenUpCount = 0;
   return {
     start(assignment: NodeAssignment, observer: NodeObserver): NodeHandle {
       const control = new MessageChannel();
       const network = new MessageChannel();
       options.attach(network.port1);
-      control.port1.on("message", (event: NodeEvent) => observer.onEvent(event));
+      const pulse = new Int32Array(new SharedArrayBuffer(4));
+      let isOver = false;
+      const finish = (reason: string): void => {
+        if (isOver) return;
+        isOver = true;
+        stopWatching();
+        observer.onExit(reason);
+      };
+      const giveUp = (reason: string): void => {
+        if (isOver) return;
+        givenUpCount++;
+        finish(reason);
+      };
+      const { codecTimeoutMs } = assignment.spec;
+      const stopWatching = watchPulse(pulse, codecTimeoutMs, () => {
+        const error = stuckNodeError(assignment.nodeId, codecTimeoutMs);
+        observer.onEvent({ type: "dying", error: toErrorRecord(error) });
+        giveUp("its thread does not return");
+      });
+      control.port1.on("message", (event: NodeEvent) => {
+        if (!isOver) observer.onEvent(event);
+      });
       const task: NodeThreadTask<Config> = {
         assignment,
+        pulse,
         config: options.config,
         control: control.port2,
         network: network.port2,
@@ -57,11 +90,35 @@ export function threadNodeHost<Config>(options: ThreadNodeHostOptions<Config>): 
           return `its thread failed: ${toErrorRecord(error).message}`;
         },
       );
-      void Promise.all([ended, closed]).then(([reason]) => observer.onExit(reason));
+      void Promise.all([ended, closed]).then(([reason]) => finish(reason));
       const send = (command: NodeCommand): void => control.port1.postMessage(command);
       const error = toErrorRecord(new Error("its worker asked it to stop at once"));
-      return { send, kill: () => send({ type: "stop", error }) };
+      const kill = (): void => {
+        send({ type: "stop", error });
+        systemClock.setTimer(GIVE_UP_MS, () => giveUp("its thread does not stop"));
+      };
+      return { send, kill };
     },
-    close: () => pool.close(),
+    async close() {
+      // The pool would wait for threads that never end.
+      if (givenUpCount === 0) await pool.close();
+    },
   };
+}
+
+/** Calls back once if the counter, once moved, stands still for longer than `timeoutMs`. @returns stops watching */
+function watchPulse(pulse: Int32Array, timeoutMs: number, onStuck: () => void): () => void {
+  let last = 0;
+  let movedAt = systemClock.now();
+  let cancel = (): void => {};
+  const look = (): void => {
+    const now = systemClock.now();
+    const current = Atomics.load(pulse, 0);
+    if (current === 0 || current !== last) movedAt = now;
+    last = current;
+    if (now - movedAt > timeoutMs) onStuck();
+    else cancel = systemClock.setTimer(LOOK_INTERVAL_MS, look);
+  };
+  look();
+  return () => cancel();
 }
