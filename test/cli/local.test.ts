@@ -158,7 +158,7 @@ describe("the watchdog of a node's process", () => {
     const { signal, events } = await watched("setTimeout(() => { for (;;) {} }, 300);");
     expect(signal).toBe("SIGKILL");
     expect(JSON.parse(events)).toMatchObject({
-      type: "failed",
+      type: "dying",
       error: {
         code: "CODEC_TIMEOUT",
         message: expect.stringContaining("a turn within 700 ms, got none; node 3") as string,

@@ -128,9 +128,11 @@ export async function runWorker(args: Readonly<Record<string, unknown>>): Promis
     log,
     provide: localPackages(log),
   });
+  // From here on: whoever reads that it has started may stop it.
+  const termination = terminationSignal();
   log.info(`Worker started: ${name}, ${slots} slots, ${natsUrl}`);
   log.info(`Data: ${dataDirectory()}; packages and results: ${workDirectory}`);
-  const signal = await terminationSignal();
+  const signal = await termination;
   log.info(`Worker shutdown by ${signal}.`);
   // A second signal does not wait.
   const again = terminationSignal().then(() => 0);

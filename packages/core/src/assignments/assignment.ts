@@ -15,9 +15,6 @@ export interface BlockAssignment {
 /** A rule that makes an assignment, or refuses the numbers with ASSIGNMENT_INVALID. */
 export type AssignmentRule = (size: { nodeCount: number; redundancy: number }) => BlockAssignment;
 
-/** More blocks than this per batch are refused: C(n, r) explodes. */
-export const MAX_BLOCK_COUNT = 4096;
-
 /** The two tables take space and time for each pair of node and block: a mistyped number must not exhaust the machine. */
 const MAX_NODE_COUNT = 4096;
 

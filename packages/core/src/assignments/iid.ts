@@ -1,11 +1,9 @@
 import { PsgdError } from "../errors.js";
 import type { NodeId } from "../ids.js";
-import {
-  MAX_BLOCK_COUNT,
-  assignmentFrom,
-  requirePossible,
-  type AssignmentRule,
-} from "./assignment.js";
+import { assignmentFrom, requirePossible, type AssignmentRule } from "./assignment.js";
+
+/** More blocks than this per batch are refused: C(n, r) explodes. */
+const MAX_BLOCK_COUNT = 4096;
 
 /**
  * One block for every set of `redundancy` nodes: C(n, r) blocks, each held by exactly those nodes.
