@@ -47,6 +47,10 @@ function placeByName(
       faults.push(`no worker answers as ${wanted} (${nodeName(node)})`);
       continue;
     }
+    if (found.protocol !== PROTOCOL)
+      faults.push(
+        `${found.name} (${nodeName(node)}) has version ${found.version}; install the same version on both sides`,
+      );
     taken.set(found.workerId, (taken.get(found.workerId) ?? 0) + 1);
     placement.set(node, found);
   }
