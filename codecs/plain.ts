@@ -24,7 +24,7 @@ import {
  * Sends: `[blockId, block, step]` from each of the r holders of a block to the n − r other nodes: 4d · b · r · (n − r)
  * bytes per step over the whole cluster, where b is the number of blocks; without redundancy 4d · n · (n − 1).
  *
- * State: none between steps; the blocks of the step at hand, 4d · b bytes.
+ * State: none between steps; the blocks of the step at hand and their mean, 4d · (b + 1) bytes.
  *
  * Error feedback: no, nothing is lost.
  *
@@ -40,6 +40,7 @@ export class Plain extends Codec {
   readonly #blocksByStep = new Map<number, Map<BlockId, Float32Array>>();
   #step = -1;
   #isComplete = false;
+  readonly #mean = new Float32Array(this.layout.size);
 
   override updateBlocks({ blockId, content, step }: BlockWeight): NetEncapsulation {
     if (step !== this.#step) this.#enter(step);
@@ -76,7 +77,8 @@ export class Plain extends Codec {
   }
 
   #combine(blocks: ReadonlyMap<BlockId, Float32Array>): void {
-    this.setResult(meanOf(this.settings.blocks.map((blockId) => blocks.get(blockId)!)));
+    const ordered = this.settings.blocks.map((blockId) => blocks.get(blockId)!);
+    this.setResult(meanOf(ordered, undefined, this.#mean));
     this.#blocksByStep.delete(this.#step);
     this.#isComplete = true;
   }

@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
 import { cp, mkdir, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectNats } from "@psgd/transport";
 import { hasMnist } from "../support/has-mnist.js";
 import { readManifest, startCluster, startWorker, type Cluster } from "../support/cluster.js";
+import { PROJECT_ROOT } from "../support/project-root.js";
 import { startCli } from "../support/processes.js";
 
 const SHORT = "--codec plain.Plain --dataset digits --steps 5".split(" ");
@@ -147,7 +147,7 @@ describe("a disk that takes no more", () => {
     args: readonly string[],
   ) => {
     const folder = command === "worker" ? "workers" : "jobs";
-    const entry = fileURLToPath(new URL(`../../${folder}/bin/${command}.js`, import.meta.url));
+    const entry = join(PROJECT_ROOT, folder, "bin", `${command}.js`);
     return {
       file: "bash",
       args: ["-c", `ulimit -f ${kilobytes}; exec "$@"`, "bash", process.execPath, entry, ...args],

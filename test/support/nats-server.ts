@@ -5,7 +5,9 @@ import { createConnection, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import { killAtExit } from "./kill-at-exit.js";
+import { PROJECT_ROOT } from "./project-root.js";
 
 const START_TIMEOUT_MS = 20_000;
 const POLL_MS = 20;
@@ -128,7 +130,7 @@ class RunningServer implements NatsServer {
 }
 
 async function findBinary(): Promise<string> {
-  const module = new URL("../../packages/tooling/nats-server.js", import.meta.url);
+  const module = pathToFileURL(join(PROJECT_ROOT, "packages/tooling/nats-server.js"));
   const { natsServerPath } = (await import(module.href)) as {
     natsServerPath: () => Promise<string>;
   };

@@ -1,15 +1,16 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { killAtExit } from "./kill-at-exit.js";
+import { PROJECT_ROOT } from "./project-root.js";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DRAIN_TIMEOUT_MS = 500;
 const ENTRIES = {
-  worker: "../../workers/bin/worker.js",
-  "job-submit": "../../jobs/bin/job-submit.js",
-  psgd: "../../packages/cli/bin/psgd.js",
+  worker: "workers/bin/worker.js",
+  "job-submit": "jobs/bin/job-submit.js",
+  psgd: "packages/cli/bin/psgd.js",
 } as const;
 
 /** How a process ended. */
@@ -51,7 +52,7 @@ export function startCli(
   args: readonly string[],
   options: CliOptions = {},
 ): CliProcess {
-  return startNode([fileURLToPath(new URL(ENTRIES[entry], import.meta.url)), ...args], options);
+  return startNode([join(PROJECT_ROOT, ENTRIES[entry]), ...args], options);
 }
 
 /** Starts Node.js with these arguments. */

@@ -86,7 +86,9 @@ export abstract class Codec {
   static readonly server?: CodecClass;
 
   readonly #context: CodecContext;
-  #result: Float32Array | undefined;
+  #hasResult = false;
+  /** The one that is filled, and the one that was taken last. */
+  #results: [Float32Array | undefined, Float32Array | undefined] = [undefined, undefined];
 
   constructor(context: CodecContext) {
     this.#context = context;
@@ -146,52 +148,51 @@ export abstract class Codec {
   /**
    * Folds into the result of this step. In a synchronous job each step must come to a result.
    *
-   * @param content - `layout.size` values; the runtime's own from this call on
-   * @param operation - makes the new result from the old one (0 if there is none) and `content`; adds by default
+   * @param content - `layout.size` values; copied
+   * @param operation - makes the new result from the old one (0 if there is none; it may be changed in place) and
+   *   `content`; adds by default
    * @throws {PsgdError} SHAPE_MISMATCH
    */
   setResult(
     content: ArrayLike<number>,
     operation?: (old: Float32Array | 0, content: ArrayLike<number>) => ArrayLike<number>,
   ): void {
+    const { size } = this.layout;
     const where = `result of ${this.constructor.name} on ${nodeName(this.nodeId)}`;
+    const result = (this.#results[0] ??= new Float32Array(size));
     if (operation !== undefined) {
-      const folded = operation(this.#result ?? 0, content);
-      requireLength(folded, this.layout.size, where);
-      this.#result = asFloat32(folded);
-      return;
-    }
-    requireLength(content, this.layout.size, where);
-    if (this.#result === undefined) {
-      this.#result = asFloat32(content);
+      const folded = operation(this.#hasResult ? result : 0, content);
+      requireLength(folded, size, where);
+      if (folded !== result) result.set(folded);
     } else {
-      for (let i = 0; i < this.#result.length; i++) this.#result[i]! += content[i]!;
+      requireLength(content, size, where);
+      if (!this.#hasResult) result.set(content);
+      else for (let i = 0; i < size; i++) result[i]! += content[i]!;
     }
+    this.#hasResult = true;
   }
 
   /** Whether a result waits to be taken. */
   get hasResult(): boolean {
-    return this.#result !== undefined;
+    return this.#hasResult;
   }
 
   /**
-   * The result, which is cleared.
+   * The result, which is cleared. It stays as it is until the next one is taken: two buffers take turns, so that a
+   * steady step makes no new ones.
    * @throws {PsgdError} CODEC_NO_RESULT if there is none
    */
   takeResult(): Float32Array {
-    const result = this.#result;
-    if (result === undefined) {
+    const [result, other] = this.#results;
+    if (!this.#hasResult || result === undefined) {
       throw new PsgdError(
         "CODEC_NO_RESULT",
         `takeResult: expected a result, got none; codec ${this.constructor.name}, ${nodeName(this.nodeId)}; ` +
           "call setResult in updateBlocks or receiveBlocks",
       );
     }
-    this.#result = undefined;
+    this.#hasResult = false;
+    this.#results = [other, result];
     return result;
   }
-}
-
-function asFloat32(values: ArrayLike<number>): Float32Array {
-  return values instanceof Float32Array ? values : Float32Array.from(values);
 }

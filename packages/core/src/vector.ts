@@ -2,7 +2,7 @@
 const CHUNK = 1024;
 
 /**
- * The mean of vectors, element by element; a new vector.
+ * The mean of vectors, element by element.
  *
  * Sums are taken in double precision in the order given and rounded once. So equal vectors have exactly themselves as
  * mean, and nodes that pass the same vectors in the same order (of node or block ids, not of arrival) get the same
@@ -10,13 +10,17 @@ const CHUNK = 1024;
  *
  * @param vectors - at least one; all of one length
  * @param shares - how much each vector counts, not all zero; equally if left out
+ * @param mean - where it goes, none of the vectors; a new vector by default
  */
 export function meanOf(
   vectors: readonly Readonly<Float32Array>[],
   shares?: readonly number[],
+  mean = new Float32Array(vectors[0]?.length ?? 0),
 ): Float32Array {
-  if (vectors.length === 1) return vectors[0]!.slice();
-  const mean = new Float32Array(vectors[0]?.length ?? 0);
+  if (vectors.length === 1) {
+    mean.set(vectors[0]!);
+    return mean;
+  }
   const total = shares?.reduce((sum, share) => sum + share, 0) ?? vectors.length;
   const sums = new Float64Array(CHUNK);
   for (let start = 0; start < mean.length; start += CHUNK) {

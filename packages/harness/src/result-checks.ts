@@ -23,26 +23,16 @@ export function requireFinite(round: number, results: RoundResults, codec: strin
   }
 }
 
-/** Memory that a codec must leave as it is, and what to do instead. */
-export const RESULT = {
-  what: "result of",
-  remedy: "what setResult was given belongs to the runtime, give it a copy (`slice()`)",
-};
-export const WEIGHTS = {
-  what: "`this.weights` in",
-  remedy: "they may only be read, take a copy (`slice()`) to compute with",
-};
-
-/** @throws {PsgdError} CODEC_WRONG_RESULT if a codec has changed what is not its own */
-export function requireUntouched(
+/** @throws {PsgdError} CODEC_WRONG_RESULT if a codec has changed the weights it was shown */
+export function requireUntouchedWeights(
   isUntouched: boolean,
   { node, round, codec }: { node: NodeId; round: number; codec: string },
-  { what, remedy }: typeof RESULT,
 ): void {
   if (isUntouched) return;
   throw new PsgdError(
     "CODEC_WRONG_RESULT",
-    `${what} round ${round}: expected it untouched, got it changed by the codec; codec ${codec}, ${nodeName(node)}; ${remedy}`,
+    `\`this.weights\` in round ${round}: expected it untouched, got it changed by the codec; codec ${codec}, ${nodeName(node)}; ` +
+      "they may only be read, take a copy (`slice()`) to compute with",
     { details: { node, step: round } },
   );
 }

@@ -76,6 +76,8 @@ export class WorkerDaemon {
   readonly #options: WorkerDaemonOptions;
   readonly #sessions = new Map<string, Session>();
   readonly #attached = new Map<string, Set<Link>>();
+  /** Requests that are being worked on. */
+  readonly #handling = new Set<Promise<void>>();
   #endpoint: LinkEndpoint | undefined;
   #announcement: Listener | undefined;
   #isStopping = false;
@@ -139,6 +141,8 @@ export class WorkerDaemon {
     await Promise.race([this.#idle(), sleep(clock, STOP_GRACE_MS + LAST_WORDS_MS)]);
     await Promise.race([this.#unattached(), sleep(clock, LAST_FETCH_MS)]);
     await this.#endpoint?.close();
+    // Who stops us may remove the store's directory next.
+    await Promise.race([Promise.all(this.#handling), sleep(clock, LAST_WORDS_MS)]);
     await this.#options.host.close();
   }
 
@@ -148,11 +152,14 @@ export class WorkerDaemon {
 
   #serve(link: Link): void {
     link.onMessage((value) => {
-      this.#handle(link, value).catch((error: unknown) => {
-        this.#options.log.error(
-          `Request from ${link.peerAddress} failed: ${toErrorRecord(error).message}`,
-        );
-      });
+      const handled = this.#handle(link, value)
+        .catch((error: unknown) => {
+          this.#options.log.error(
+            `Request from ${link.peerAddress} failed: ${toErrorRecord(error).message}`,
+          );
+        })
+        .finally(() => this.#handling.delete(handled));
+      this.#handling.add(handled);
     });
     link.onLost(() => void this.#forget(link));
     link.onClosed(() => void this.#forget(link));
@@ -241,8 +248,10 @@ export class WorkerDaemon {
     session.assignment = assignment;
     try {
       await this.#requireNew(assignment);
-      for (const name of PACKAGE_NAMES) await this.#obtain(session, assignment, name);
-      if (session.isOver) return;
+      for (const name of PACKAGE_NAMES) {
+        await this.#obtain(session, assignment, name);
+        if (isOver(session)) return;
+      }
       session.hasDirectory = true;
       await this.#writeRecord(session, "prepared");
       // Rolled back while that was written: nobody would ever stop a node that starts now.
@@ -293,6 +302,7 @@ export class WorkerDaemon {
       isHeld,
     });
     const content = await answer;
+    if (session.isOver) return;
     log.info(`Ack package, type: (${name})`);
     if (isHeld) return;
     if (content === undefined || sha256(content) !== digest) {
@@ -325,7 +335,7 @@ export class WorkerDaemon {
 
   async #rollBack(session: Session, reason: string): Promise<void> {
     if (session.isOver) return;
-    session.isOver = true;
+    session.end();
     this.#options.log.info(
       `Job ${session.jobId}, ${nodeName(session.nodeId)}: rolled back, ${reason}`,
     );
@@ -432,7 +442,7 @@ export class WorkerDaemon {
   }
 
   #release(session: Session): void {
-    session.isOver = true;
+    session.end();
     this.#sessions.delete(keyOf(session.jobId, session.nodeId));
     if (this.#sessions.size === 0) this.#onIdle();
   }
@@ -623,6 +633,11 @@ class Session {
 
   onPackage(name: PackageName, content: Uint8Array | undefined): void {
     if (this.#waiting?.name === name) this.#waiting.resolve(content);
+  }
+
+  end(): void {
+    this.isOver = true;
+    this.#waiting?.resolve(undefined);
   }
 }
 

@@ -121,7 +121,7 @@ export class BlockExchange {
 
   /**
    * Waits for the result of a step and takes it.
-   * @returns flat, `layout.size` values; the caller's own
+   * @returns flat, `layout.size` values; as it is until the next `pull`
    * @throws {PsgdError} SYNC_TIMEOUT, OUT_OF_STEP, or what a codec or the network failed with
    */
   async pull(step: number): Promise<Float32Array> {
