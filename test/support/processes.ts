@@ -57,7 +57,16 @@ export function startCli(
 
 /** Starts Node.js with these arguments. */
 export function startNode(args: readonly string[], options: CliOptions = {}): CliProcess {
-  const child = spawn(process.execPath, args, {
+  return start(process.execPath, args, options);
+}
+
+/** Starts a shell that ends at the first command that fails. */
+export function startShell(script: string, options: CliOptions = {}): CliProcess {
+  return start("sh", ["-ec", script], options);
+}
+
+function start(command: string, args: readonly string[], options: CliOptions): CliProcess {
+  const child = spawn(command, args, {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -54,7 +54,10 @@ export async function testCodecMain(definition: CodecTestDefinition): Promise<vo
 
 /** The `psgd` program: every command. */
 export async function psgdMain(): Promise<void> {
-  await common(yargs(hideBin(process.argv)), "psgd")
+  const parser = common(yargs(hideBin(process.argv)), "psgd")
+    .usage(
+      "$0 <command> [options]\n\nTrains models on several machines; a codec decides what they send each other.",
+    )
     .command("worker", "wait for training jobs and run their nodes", withWorkerOptions, (args) =>
       run(runWorker, args),
     )
@@ -64,17 +67,29 @@ export async function psgdMain(): Promise<void> {
       withSubmitOptions,
       (args) => run(runJobSubmit, args),
     )
-    .command("nodes", "list the workers that answer", withClusterOptions, (args) =>
-      run(runNodes, args),
+    .command(
+      "nodes",
+      "list the workers that answer, with their free slots and jobs",
+      withClusterOptions,
+      (args) => run(runNodes, args),
     )
     .command(
       "jobs",
-      "list jobs that run, have run or wait to be retrieved",
+      "list the jobs that run, and those whose results are kept",
       withClusterOptions,
       (args) => run(runJobs, args),
     )
-    .demandCommand(1, "say what to do: worker, job-submit, nodes or jobs")
-    .parseAsync();
+    .example([
+      ["psgd nodes", "who is there"],
+      ["psgd jobs --json", "all jobs, for a program"],
+      ["psgd submit --retrieve JOB", "the results of one of them"],
+    ])
+    .demandCommand(1, "expected a command: worker, job-submit, nodes or jobs")
+    .epilogue(
+      "`psgd <command> --help` says more. `worker` and `job-submit` are programs of their own, too.",
+    );
+  if (process.argv.length === 2) parser.showHelp("log");
+  else await parser.parseAsync();
 }
 
 function withClusterOptions(parser: Argv): Argv {
@@ -83,9 +98,13 @@ function withClusterOptions(parser: Argv): Argv {
       type: "string",
       requiresArg: true,
       default: process.env["NATS_URL"] ?? DEFAULT_NATS_URL,
-      describe: "URL of the nats-server (also NATS_URL)",
+      describe: "URL of the nats-server, several with commas (also NATS_URL)",
     })
-    .option("json", { type: "boolean", default: false, describe: "one JSON value, for programs" });
+    .option("json", {
+      type: "boolean",
+      default: false,
+      describe: "print one JSON value, for programs",
+    });
 }
 
 async function single(
@@ -108,7 +127,7 @@ function common(parser: Argv, name: string): Argv {
     .scriptName(name)
     .version(VERSION)
     .strict()
-    .wrap(110)
+    .wrap(100)
     .check(requireOnce)
     .fail((message, error, self) => {
       // Errors of commands never come here: they run after parsing.

@@ -21,24 +21,24 @@ const JOB_OPTIONS = {
     alias: "C",
     type: "string",
     default: "plain.Plain",
-    describe: "communication codec, FILE.CLASS: a file of codecs/ or any path",
+    describe: "codec, FILE.CLASS: a file of codecs/, or any path",
   },
   "server-codec": {
     type: "string",
-    describe: "codec of the parameter server, FILE.CLASS; by default what the codec declares",
+    describe: "codec of the parameter server, FILE.CLASS; by default the one the codec declares",
   },
   "node-count": {
     alias: "n",
     type: "number",
     default: 1,
-    describe: "number of workers, parameter server not counted",
+    describe: "number of nodes that train; a parameter server is not counted",
   },
   "batch-size": { alias: "b", type: "number", default: 64, describe: "samples per block" },
   redundancy: {
     alias: "r",
     type: "number",
     default: 1,
-    describe: "nodes that compute the same block",
+    describe: "number of nodes that compute the same block",
   },
   "block-assignment": {
     type: "string",
@@ -50,14 +50,14 @@ const JOB_OPTIONS = {
     alias: "O",
     type: "string",
     choices: [...Object.keys(OPTIMIZERS), ...Object.keys(OPTIMIZER_ALIASES)],
-    describe: "what is sent and what results mean; by default what the codec carries",
+    describe: "what nodes exchange, gradients or weights; by default the one the codec is made for",
   },
   psgd: {
     alias: "parallel_sgd",
     type: "string",
     choices: Object.keys(SYNC_POLICIES),
     default: "ssgd",
-    describe: "synchronization: ssgd waits for each step, asgd does not",
+    describe: "ssgd: nodes wait for each other in every step; asgd: they do not",
   },
   "gradient-descent": {
     type: "string",
@@ -67,50 +67,54 @@ const JOB_OPTIONS = {
   },
   "learn-rate": {
     type: "number",
-    describe: "learning rate; by default the rule's own: momentum and sgd 0.05, adam 0.001, ...",
+    describe: `learning rate; by default ${Object.entries(GRADIENT_DESCENTS)
+      .map(([name, { defaultLearningRate }]) => `${name} ${defaultLearningRate}`)
+      .join(", ")}`,
   },
   epochs: { alias: "E", type: "number", default: 1, describe: "passes over the training data" },
-  steps: { type: "number", describe: "stop after so many steps, for a quick trial" },
+  steps: { type: "number", describe: "stop after this number of steps, for a quick trial" },
   model: {
     alias: "m",
     type: "string",
     default: "mlp",
-    describe: `${Object.keys(MODELS).join(", ")}, or a file that exports a function (tf, { inputShape, outputSize }) => tf.LayersModel`,
+    describe: `${Object.keys(MODELS).join(", ")}, or a file whose default export is (tf, { inputShape, outputSize }) => model`,
   },
   dataset: {
     alias: "D",
     type: "string",
     default: "mnist",
-    describe: `${Object.keys(DATASETS).join(", ")} (digits and simlin are synthetic)`,
+    describe: `${Object.keys(DATASETS).join(", ")}; digits and simlin are synthetic, made from a seed`,
   },
   input: {
     alias: "I",
     type: "number",
-    describe: "values per sample, to be checked against the data set",
+    describe: "values of one sample, checked against the data set",
   },
   "non-iid": {
     type: "boolean",
     default: false,
-    describe: "sort the samples by label, so that nodes see different ones",
+    describe: "sort the samples so that a block sees one label in a step",
   },
   "image-classification": {
     type: "boolean",
-    describe: "images become x/255-0.5, labels one-hot; always done for image data sets",
+    describe: "accepted and not needed: image data sets always become x/255-0.5, labels one-hot",
   },
   param: {
     type: "string",
     array: true,
     default: [],
+    defaultDescription: "none",
     describe: "parameter for the codec, NAME=VALUE; may be given more than once",
   },
   "codec-map": {
     type: "string",
-    describe: 'JSON file { TENSOR: FILE.CLASS, ... }, "*" for the others; instead of --codec',
+    describe:
+      'JSON file {"TENSOR": "FILE.CLASS", "*": "FILE.CLASS"}, instead of --codec; "*": all others',
   },
   "per-tensor": {
     type: "boolean",
     default: false,
-    describe: "one codec instance per tensor of the model instead of one for all",
+    describe: "a codec instance for each tensor of the model instead of one for all",
   },
   seed: { type: "number", default: 1, describe: "everything random in the job follows from it" },
   engine: {
@@ -122,7 +126,7 @@ const JOB_OPTIONS = {
   "sync-timeout": {
     type: "number",
     default: 10,
-    describe: "seconds a step may wait for its peers, twice",
+    describe: "seconds a step waits for its peers before the codec may rescue it, and again after",
   },
   "codec-timeout": {
     type: "number",

@@ -28,8 +28,44 @@ const WORKER_FILE = "worker.json";
 /** A worker that is alive leases at once; one that does not is not. */
 const LEASE_TIMEOUT_MS = 7_000;
 
+/** Options by what they are for, in the order of the help. */
+const OPTION_GROUPS = {
+  "Codec:": ["codec", "server-codec", "codec-map", "per-tensor", "param", "codec-timeout"],
+  "Exchange:": [
+    ...["node-count", "redundancy", "block-assignment"],
+    ...["optimizer", "psgd", "sync-timeout"],
+  ],
+  "Training:": [
+    ...["model", "dataset", "input", "non-iid", "image-classification", "batch-size", "epochs"],
+    ...["steps", "gradient-descent", "learn-rate", "seed", "engine"],
+  ],
+  "Where it runs:": ["local", "workers", "nats", "network-bandwidth"],
+  "A job that was submitted:": ["detach", "retrieve", "cancel"],
+  "Output:": ["output-dir", "json"],
+};
+
+const EXAMPLES: [string, string][] = [
+  ["job-submit --local --node-count 2 --dataset digits", "a job on this machine alone"],
+  ["job-submit --codec plain.Plain --node-count 4", "a job on the workers of a cluster"],
+  ["job-submit --codec mine.Mine --param bits=8", "a codec of your own, with a parameter"],
+  ["job-submit --node-count 2 --detach", "start it and leave"],
+  ["job-submit --retrieve JOB", "bring its results home; `psgd jobs` lists the ids"],
+];
+
 /** Adds the submitter's options. */
 export function withSubmitOptions(parser: Argv): Argv {
+  const grouped = Object.entries(OPTION_GROUPS).reduce(
+    (result, [title, names]) => result.group(names, title),
+    withAllOptions(parser),
+  );
+  return grouped
+    .example(EXAMPLES)
+    .epilogue(
+      "Options with hyphens may be spelt with underscores. README.md lists the exit codes.",
+    );
+}
+
+function withAllOptions(parser: Argv): Argv {
   return withJobOptions(parser)
     .option("nats", {
       type: "string",
@@ -40,42 +76,42 @@ export function withSubmitOptions(parser: Argv): Argv {
     .option("workers", {
       type: "string",
       requiresArg: true,
-      describe: `file that names the machines, by default ${WORKER_FILE} if it is there; else who is idle`,
+      describe: `file that names the machines; by default ${WORKER_FILE} if it is there, else idle workers are taken`,
     })
     .option(
       "network-bandwidth",
       withUnderscores("network-bandwidth", {
         type: "number",
         default: 180,
-        describe: "Mbit/s, for how long sending the packages may take",
+        describe: "Mbit/s to the workers: bounds how long sending the job may take",
       }),
     )
     .option("local", {
       type: "boolean",
-      describe: "run the whole job in this process, nodes as threads; needs no server",
+      describe: "run all nodes as threads of this process; needs neither server nor workers",
     })
     .option("detach", {
       type: "boolean",
-      describe: "leave when the job has started",
+      describe: "leave when the job has started; it goes on",
     })
     .option("retrieve", {
       type: "string",
       requiresArg: true,
-      describe: "bring home the results of this job (waits for it to end)",
+      describe: "wait for this job to end and bring its results home",
     })
-    .option("cancel", { type: "string", requiresArg: true, describe: "call this job off" })
+    .option("cancel", { type: "string", requiresArg: true, describe: "stop this job" })
     .option(
       "output-dir",
       withUnderscores("output-dir", {
         type: "string",
         default: ".",
-        describe: "where results go; logs go into its tmp_log",
+        describe: "directory for results; logs go into its tmp_log",
       }),
     )
     .option("json", {
       type: "boolean",
       default: false,
-      describe: "one JSON value a line, for programs",
+      describe: "print one JSON value a line, for programs",
     })
     .conflicts("local", ["detach", "retrieve", "cancel", "workers"])
     .conflicts("retrieve", ["cancel", "detach"]);

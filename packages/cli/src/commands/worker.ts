@@ -41,33 +41,37 @@ export function withWorkerOptions(parser: Argv): Argv {
     .option("name", {
       type: "string",
       requiresArg: true,
-      describe: "how a worker.json may call this worker; by default the host's name",
+      defaultDescription: "the host's name",
+      describe: "name for worker.json and `psgd nodes`",
     })
     .option("slots", {
       type: "number",
       requiresArg: true,
       default: slots,
-      describe: "nodes it runs at the same time",
+      defaultDescription: "number of processor cores, at least 2",
+      describe: "number of nodes it runs at the same time",
     })
     .option("label", {
       type: "string",
       array: true,
       default: [],
-      describe: "KEY=VALUE shown by `psgd nodes`; may be given more than once",
+      defaultDescription: "none",
+      describe: "KEY=VALUE, shown by `psgd nodes`; may be given more than once",
     })
     .option(
       "data-dir",
       withUnderscores("data-dir", {
         type: "string",
-        describe: "where data sets lie (also PSGD_DATA_DIR); by default a per-user cache",
+        defaultDescription: "a cache of the user",
+        describe: "directory of the data sets (also PSGD_DATA_DIR)",
       }),
     )
     .option(
       "work-dir",
       withUnderscores("work-dir", {
         type: "string",
-        describe:
-          "where packages and results are kept; by default a per-user cache, one for each name",
+        defaultDescription: "a cache of the user and this name",
+        describe: "directory for packages, and for results until they are fetched",
       }),
     )
     .option(
@@ -75,15 +79,20 @@ export function withWorkerOptions(parser: Argv): Argv {
       withUnderscores("log-dir", {
         type: "string",
         default: "tmp_log",
-        describe: "where the log file goes",
+        describe: "directory of the log file",
       }),
     )
     .option("grace", {
       type: "number",
       requiresArg: true,
       default: 25,
-      describe: "seconds running nodes get to finish after SIGTERM",
-    });
+      describe: "seconds that running nodes get to finish after SIGTERM or Ctrl-C",
+    })
+    .example([
+      ["worker", "a worker of the nats-server on this machine"],
+      ["worker --nats nats://192.168.1.1:4222", "a worker of the server on another machine"],
+      ["worker --name alpha --slots 4 --label room=12", "with a name, four slots and a label"],
+    ]);
 }
 
 /** Runs a worker daemon until it is told to stop. @returns the exit code */

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { isSource, projectFiles, textOf } from "../support/repository.js";
+
+const SECTIONS = [
+  "Algorithm",
+  "Needs",
+  "Sends",
+  "State",
+  "Error feedback",
+  "Parameters",
+  "Source",
+] as const;
+
+const FILES = projectFiles("codecs").filter(isSource);
+
+/** The doc comments right above the exported codecs of a file, by class. */
+function headersOf(text: string): Map<string, string> {
+  const headers = new Map<string, string>();
+  for (const [, comment, name] of text.matchAll(
+    /(\/\*\*(?:(?!\*\/)[^])*\*\/\n)?export class (\w+) extends Codec\b/g,
+  ))
+    headers.set(name!, comment ?? "");
+  return headers;
+}
+
+function sectionsOf(header: string): string[] {
+  return [...header.matchAll(/^ \* ([A-Z][a-z ]+?)(?::|$)/gm)]
+    .map(([, section]) => section!)
+    .filter((section) => (SECTIONS as readonly string[]).includes(section));
+}
+
+describe.each(FILES)("%s", (file) => {
+  const text = textOf(file);
+  const headers = headersOf(text);
+
+  it("holds a codec", () => {
+    expect([...headers.keys()]).not.toEqual([]);
+  });
+
+  it("says in a sentence what its first codec does, then all sections in order", () => {
+    const [[, header] = ["", ""]] = headers;
+    expect(header).toMatch(/^\/\*\*\n \* [A-Z]/);
+    expect(sectionsOf(header)).toEqual(SECTIONS);
+  });
+
+  it("says what its other codecs do", () => {
+    for (const [name, header] of headers) expect(header, name).toMatch(/^\/\*\*/);
+  });
+
+  it("imports nothing but @psgd/core", () => {
+    const imports = [...text.matchAll(/\b(?:from|import)\s*\(?\s*["']([^"']+)["']/g)];
+    expect(imports.map(([, name]) => name).filter((name) => name !== "@psgd/core")).toEqual([]);
+  });
+});
