@@ -45,7 +45,14 @@ module.exports = {
       comment: "core is the vocabulary: no third-party library, no Node module.",
       severity: "error",
       from: { path: "^packages/core/", pathNot: TESTS },
-      to: { path: ["node_modules", "^node:"], dependencyTypesNot: ["local"] },
+      to: { dependencyTypesNot: ["local"] },
+    },
+    {
+      name: "all-is-found",
+      comment: "What cannot be resolved is judged by no other rule.",
+      severity: "error",
+      from: {},
+      to: { couldNotResolve: true },
     },
     {
       name: "codecs-import-core-only",
@@ -65,5 +72,9 @@ module.exports = {
     exclude: { path: "(^|/)dist/.*\\.js$" },
     doNotFollow: { path: "node_modules|/dist/" },
     tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["types", "import", "default"],
+    },
   },
 };

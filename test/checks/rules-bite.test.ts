@@ -38,7 +38,8 @@ const CASES: Readonly<Record<string, { code: string; rule: string | undefined }>
   },
   "packages/data/src/two.ts": {
     code: 'import type { One } from "./one.js"; export type Two = One | 2;',
-    rule: "no-cycles",
+    // A cycle is told once, where it was met first.
+    rule: undefined,
   },
   "codecs/greedy.ts": {
     code: 'import { a } from "@psgd/sgd"; export const b = a;',
