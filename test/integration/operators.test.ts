@@ -111,15 +111,9 @@ describe("an operator's day, on two workers", () => {
     const both = await Promise.all([submit("one"), submit("other")]);
     const codes = both.map(({ code }) => code).sort((a, b) => a! - b!);
     const outputs = both.map(({ output }) => output).join("\n");
-    // Where both asked a worker first, each holds what the other lacks, and both are refused.
-    expect(
-      [
-        [0, 11],
-        [11, 11],
-        [0, 0],
-      ],
-      outputs,
-    ).toContainEqual(codes);
+    // Both run where the first has ended before the second asks.
+    expect(codes[0], outputs).toBe(0);
+    expect([0, 11], outputs).toContain(codes[1]);
     if (codes.includes(11)) expect(outputs).toMatch(/COMMIT_REJECTED: .*free slot/);
     await cluster.idle();
   });

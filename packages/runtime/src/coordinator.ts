@@ -192,22 +192,25 @@ export async function submitJob(options: SubmitOptions): Promise<void> {
   try {
     if (options.signal?.aborted === true) onAbort();
     log.info("Try connecting to the cluster.");
-    for (const nodeId of nodes)
+    // One after the other and in the same order everywhere: of two submitters that want the same slots, one gets all.
+    const ordered = [...nodes].sort((a, b) => (addressOf(a) < addressOf(b) ? -1 : 1));
+    for (const nodeId of ordered) {
       client.send(addressOf(nodeId), { type: "canCommit", jobId, nodeId, protocol: PROTOCOL });
-    await leased.all(clock, options.leaseTimeoutMs, (missing) =>
-      timeout("canCommit", missing, placement, options.leaseTimeoutMs),
-    );
+      await leased.passedBy([nodeId], clock, options.leaseTimeoutMs, (missing) =>
+        timeout("canCommit", missing, placement, options.leaseTimeoutMs),
+      );
+    }
     log.info("Connection with cluster established.");
     for (const nodeId of nodes)
       client.send(addressOf(nodeId), {
         type: "preCommit",
         assignment: { jobId, nodeId, spec, packages: digests, submittedAt },
       });
-    await ready.all(clock, options.readyTimeoutMs, (missing) =>
+    await ready.passedBy(nodes, clock, options.readyTimeoutMs, (missing) =>
       timeout("preCommit", missing, placement, options.readyTimeoutMs),
     );
     for (const nodeId of nodes) client.send(addressOf(nodeId), { type: "doCommit", jobId, nodeId });
-    await started.all(clock, options.leaseTimeoutMs, (missing) =>
+    await started.passedBy(nodes, clock, options.leaseTimeoutMs, (missing) =>
       timeout("doCommit", missing, placement, options.leaseTimeoutMs),
     );
   } catch (error) {
@@ -335,7 +338,7 @@ function rootCause(
   return first instanceof PsgdError ? first : fromErrorRecord(first);
 }
 
-/** Waits until every node has passed, or one fails for all. */
+/** Where nodes pass one by one, or one fails for all. */
 class PhaseGate {
   readonly #waiting: Set<NodeId>;
   readonly #passed: NodeId[] = [];
@@ -360,15 +363,18 @@ class PhaseGate {
     this.#onChange();
   }
 
-  all(
+  /** Waits until all of `nodes` have passed. */
+  passedBy(
+    nodes: readonly NodeId[],
     clock: Clock,
     timeoutMs: number,
     timeoutError: (missing: readonly NodeId[]) => PsgdError,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const cancel = clock.setTimer(timeoutMs, () => this.fail(timeoutError([...this.#waiting])));
+      const missing = (): readonly NodeId[] => nodes.filter((node) => this.#waiting.has(node));
+      const cancel = clock.setTimer(timeoutMs, () => this.fail(timeoutError(missing())));
       this.#onChange = () => {
-        if (this.#error === undefined && this.#waiting.size > 0) return;
+        if (this.#error === undefined && missing().length > 0) return;
         cancel();
         if (this.#error === undefined) resolve();
         else reject(this.#error);

@@ -610,7 +610,7 @@ class Session {
   assignment: NodeAssignment | undefined;
   handle: NodeHandle | undefined;
   isCommitted = false;
-  /** Whether the node's directory in the store is this session's. */
+  /** Whether the node's directory in the store was made for this lease. */
   hasDirectory = false;
   /** Rolled back or released: events that still arrive mean nothing. */
   isOver = false;
