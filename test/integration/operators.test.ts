@@ -50,6 +50,43 @@ describe("an operator's day, on two workers", () => {
     }
   });
 
+  test("says nothing but JSON where JSON is asked for, in good times and bad", async () => {
+    const json = async (args: readonly string[]) => {
+      const { code, stdout, output } = await cluster.submit([...args, "--json"]);
+      expect(output, "nothing on stderr").toBe(stdout);
+      const lines = stdout.trimEnd().split("\n");
+      return { code, values: lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
+    };
+    const home = ["--output-dir", await at("json")];
+    const done = await json([...SHORT, ...home]);
+    expect(done.values.at(-1)).toMatchObject({ type: "finished", nodes: [{ state: "done" }] });
+    const jobId = done.values.at(-1)!["jobId"] as string;
+    expect((await json(["--retrieve", jobId, ...home])).values.at(-1)).toEqual(done.values.at(-1));
+    expect((await json(["--cancel", jobId, ...home])).code).toBe(0);
+    const refused = await json([...SHORT, ...home, "--node-count", "9"]);
+    expect(refused.code).toBe(11);
+    expect(refused.values.at(-1)).toMatchObject({
+      type: "error",
+      code: "COMMIT_REJECTED",
+      exitCode: 11,
+    });
+  });
+
+  test("brings one copy home where two fetch a job into one directory at once", async () => {
+    const { output } = await cluster.submit([...SHORT, "--node-count", "2", "--detach"]);
+    const [, jobId] = /--retrieve ([\w-]+)/.exec(output)!;
+    const results = await at("twice");
+    const fetch = ["--retrieve", jobId!, "--output-dir", results];
+    for (const { code, output } of await Promise.all([
+      cluster.submit(fetch),
+      cluster.submit(fetch),
+    ]))
+      expect(code, output).toBe(0);
+    const { home, manifest } = await readManifest(results);
+    expect(await readdir(home)).toEqual(["manifest.json", "model"]);
+    expect(manifest.files.filter((file) => file.includes(`.${jobId}`))).toEqual([]);
+  });
+
   test("a later job never overwrites an earlier one's files", async () => {
     const results = await at("shared");
     for (const seed of ["1", "2"]) {
