@@ -132,7 +132,6 @@ describe("an operator's day, on two workers", () => {
       "Add worker (Rule: Worker, Id: 1, Address: w2).",
       "Try connecting to the cluster.",
       "Connection with cluster established.",
-      "Reply requirements to node(0), type(global_setting_package).",
     ];
     const said = output
       .split("\n")
@@ -140,6 +139,27 @@ describe("an operator's day, on two workers", () => {
     const places = lines.map((line) => said.indexOf(line));
     expect(places, output).not.toContain(-1);
     expect(places).toEqual([...places].sort((a, b) => a - b));
+    // What the two nodes ask for is interleaved.
+    for (const node of [0, 1]) {
+      const asked = said.filter((line) => line.startsWith(`Reply requirements to node(${node})`));
+      expect(asked).toEqual(
+        ["global_setting", "codec_and_sgd", "weights_and_layers", "misc", "data_sample"].map(
+          (name) => `Reply requirements to node(${node}), type(${name}_package).`,
+        ),
+      );
+    }
+    expect(said.filter((line) => line.includes(" is ready, "))).toEqual([
+      expect.stringMatching(/^Node\(([01])\) is ready, 2 nodes total, \{\1\} is ready\.$/),
+      expect.stringMatching(/^Node\([01]\) is ready, 2 nodes total, \{0, 1\} is ready\.$/),
+    ]);
+    const title = "N(2)-R(1)-ID(0)-CODEC(plain.Plain)";
+    for (const kind of ["T", "E"])
+      expect(said).toContain(`Restoring data (${kind}-${title}.csv) from 0.`);
+    expect(said).toContainEqual(
+      expect.stringMatching(
+        /^Restoring data \(\.\/tmp_log\/Training log @ node-0_\d\d-\d\d-\d\d\.log\) from 0\.$/,
+      ),
+    );
   });
 
   test("two submitters at once: one runs, the other is refused, nothing is half started", async () => {
