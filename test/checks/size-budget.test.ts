@@ -8,7 +8,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/transport": 2_150,
   "packages/sgd": 1_500,
   "packages/data": 1_600,
-  "packages/compute": 3_400,
+  "packages/compute": 3_800,
   "packages/runtime": 3_300,
   "packages/harness": 1_500,
   "packages/cli": 3_250,
