@@ -11,7 +11,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/compute": 3_800,
   "packages/runtime": 3_300,
   "packages/harness": 1_500,
-  "packages/cli": 3_250,
+  "packages/cli": 3_400,
   "packages/tooling": 0,
   workers: 5,
   jobs: 5,
