@@ -78,6 +78,17 @@ describe("saving results", () => {
     expect(again).toEqual(first);
   });
 
+  it("keeps one copy where the same results come twice at once", async () => {
+    await using work = await workDirectory();
+    const nodes = [results(0, { [T]: "1", "model/weights.bin": "w", "model/model.json": "{}" })];
+    const [one, other] = await Promise.all([
+      save(work.path, "j", nodes),
+      save(work.path, "j", nodes),
+    ]);
+    expect(other).toEqual(one);
+    expect(one.files).toEqual([T, "job-j/model/weights.bin", "job-j/model/model.json"]);
+  });
+
   it("finds a name for a file that has changed under both, and for one without an ending", async () => {
     await using work = await workDirectory();
     const names = [];

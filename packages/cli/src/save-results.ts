@@ -83,21 +83,18 @@ async function saveOnce(
 ): Promise<string> {
   const ending = extname(key);
   const stem = key.slice(0, key.length - ending.length);
-  const names = [key, `${stem}.${jobId}${ending}`];
-  let copy = 2;
-  for (;;) {
-    const name = names.shift() ?? `${stem}.${jobId}-${copy++}${ending}`;
-    const there = await store.read(name);
-    // Fetched before, and whole: nothing to do.
-    if (there !== undefined && equal(there, content)) return name;
-    if (there !== undefined) continue;
+  for (let copy = 0; ; copy++) {
+    const suffix = ["", `.${jobId}`][copy] ?? `.${jobId}-${copy}`;
+    const name = stem + suffix + ending;
     try {
       await store.write(name, content, { exclusive: true });
       return name;
     } catch (error) {
-      // Somebody else was faster: look again.
       if (errorCode(error) !== "STORE_EXISTS") throw error;
     }
+    // Looked at after the attempt: the same results may be on their way here twice at once.
+    const there = await store.read(name);
+    if (there !== undefined && equal(there, content)) return name;
   }
 }
 
