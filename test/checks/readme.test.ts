@@ -4,14 +4,13 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fencesOf, type Fence } from "../support/markdown.js";
+import { fencesOf } from "../support/markdown.js";
 import { startNode, startShell, type CliProcess } from "../support/processes.js";
 import { PROJECT_ROOT } from "../support/project-root.js";
 import { jsonOf, textOf } from "../support/repository.js";
 
 const TIMEOUT_MS = 120_000;
 const TEXT = textOf("README.md");
-const SCRIPTS = jsonOf("package.json")["scripts"] as Record<string, string>;
 
 /** What a service says when it is there. */
 const READY = { "npm run nats-server": "Server is ready", "npx worker": "Worker started" };
@@ -102,13 +101,6 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Why a block is not run; undefined if it is. */
-function whyNot({ code }: Fence): string | undefined {
-  if (code.endsWith("npm test")) return "it is what runs at this moment";
-  const missing = [...code.matchAll(/npm run ([\w:-]+)/g)].find(([, name]) => !(name! in SCRIPTS));
-  return missing && `there is no npm script ${missing[1]!} yet`;
-}
-
 describe("the README, read from top to bottom", () => {
   let terminal: Terminal;
   beforeAll(async () => {
@@ -119,13 +111,11 @@ describe("the README, read from top to bottom", () => {
   /** By codec: what each node said at the end of its job on this machine. */
   const ends = new Map<string, { accuracy: number; sent: string }>();
 
-  for (const fence of fencesOf(TEXT)) {
-    const { language, info, code, line } = fence;
+  for (const { language, info, code, line } of fencesOf(TEXT)) {
     it(
       `line ${line}: ${code.split("\n")[0]!}`,
       async ({ skip }) => {
-        const reason = whyNot(fence);
-        if (reason !== undefined) return skip(reason);
+        if (code.endsWith("npm test")) return skip("it is what runs at this moment");
         if (info === "service") {
           await terminal.serve(code);
           return;

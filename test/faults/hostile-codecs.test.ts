@@ -14,8 +14,8 @@ interface Case {
 
 const CASES: readonly Case[] = [
   { codec: "Throws", exit: 13, says: ["CODEC_THREW: updateBlocks threw: boom", "node 1, step 3"] },
-  { codec: "NeverAnswers", exit: 13, says: ["CODEC_TIMEOUT: updateBlocks", "1000 ms", "node 1"] },
-  { codec: "NeverReturns", exit: 13, says: ["CODEC_TIMEOUT", "1000 ms", "node 1", "endless loop"] },
+  { codec: "NeverAnswers", exit: 13, says: ["CODEC_TIMEOUT: updateBlocks", "2000 ms", "node 1"] },
+  { codec: "NeverReturns", exit: 13, says: ["CODEC_TIMEOUT", "2000 ms", "node 1", "endless loop"] },
   { codec: "SetsNoResult", exit: 14, says: ["SYNC_TIMEOUT: result of step 3", "500 ms", "node 1"] },
   { codec: "ReturnsNonsense", exit: 13, says: ["CODEC_INVALID_RETURN", "got number 42", "node 1"] },
   { codec: "WrongTarget", exit: 13, says: ["CODEC_INVALID_TARGET", "0..1, got 7", "node 1"] },
@@ -40,7 +40,7 @@ describe("a codec that does wrong", () => {
   test.for(CASES)("$codec ends its job with one error and exit code $exit", async (wrong) => {
     const { code, stdout, output } = await cluster.submit([
       ...["--codec", `${FILE}.${wrong.codec}`, "--node-count", "2", "--dataset", "digits"],
-      ...["--steps", "20", "--codec-timeout", "1", "--sync-timeout", "0.5", "--json"],
+      ...["--steps", "20", "--codec-timeout", "2", "--sync-timeout", "0.5", "--json"],
       ...["--output-dir", join(cluster.directory, wrong.codec)],
     ]);
     expect(code, output).toBe(wrong.exit);

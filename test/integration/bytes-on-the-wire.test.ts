@@ -82,13 +82,23 @@ describe("bytes on the wire of each node, per step", () => {
     }));
   }
 
+  /** On a machine that is busy elsewhere messages are sent again; that only adds, so the least of three runs counts. */
+  async function least(each: Case, steps: number, results: string) {
+    const runs: Awaited<ReturnType<typeof count>>[] = [];
+    for (const run of ["-0", "-1", ""]) runs.push(await count(each, steps, results + run));
+    return wires.map((_, wire) => ({
+      sent: Math.min(...runs.map((run) => run[wire]!.sent)),
+      received: Math.min(...runs.map((run) => run[wire]!.received)),
+    }));
+  }
+
   test.for(CASES)("$title", async (each) => {
     const home = join(cluster.directory, each.title.replaceAll(/\W+/g, "-"));
     await mkdir(home);
     // The first job also brings packages to the workers; it is not counted.
     await count(each, 1, join(home, "first"));
-    const few = await count(each, FEW, join(home, "few"));
-    const many = await count(each, MANY, join(home, "many"));
+    const few = await least(each, FEW, join(home, "few"));
+    const many = await least(each, MANY, join(home, "many"));
     const perStep = (node: number, direction: "sent" | "received"): number =>
       (many[node]![direction] - few[node]![direction]) / (MANY - FEW);
     const nodes = Array.from({ length: each.nodeCount }, (_, node) => ({ node, ...each.worker }));

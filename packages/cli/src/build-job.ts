@@ -1,6 +1,6 @@
-import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
-import { MODELS, buildModel, loadTensorFlow, traceModel } from "@psgd/compute";
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { MODELS, buildModel, loadTensorFlow, savedModel, traceModel } from "@psgd/compute";
 import {
   ASSIGNMENTS,
   PsgdError,
@@ -170,16 +170,18 @@ async function traceRequested(request: JobRequest, dataset: Dataset) {
   }
 }
 
-/** The default export of a user's file; its `@tensorflow/tfjs` is the tracer's own copy. */
+/** A saved model, its directory or `model.json`; else the default export of a user's file, whose `@tensorflow/tfjs` is the tracer's own copy. */
 async function userModel(file: string): Promise<unknown> {
-  const isFile = await stat(file).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-  if (!isFile) {
+  const found = await stat(file).catch(() => undefined);
+  const saved = found?.isDirectory() === true ? join(file, "model.json") : file;
+  if (saved.endsWith(".json") && (await isFile(saved))) {
+    const text = await readFile(saved, "utf8");
+    return savedModel(saved, text, (name) => readFile(join(dirname(saved), name)));
+  }
+  if (found?.isFile() !== true) {
     throw new PsgdError(
       "MODEL_INVALID",
-      `\`--model\`: expected ${Object.keys(MODELS).join(", ")} or a file, got ${JSON.stringify(file)}${didYouMean(nearMiss(file, Object.keys(MODELS)))}`,
+      `\`--model\`: expected ${Object.keys(MODELS).join(", ")}, a file, or a directory with a saved model, got ${JSON.stringify(file)}${didYouMean(nearMiss(file, Object.keys(MODELS)))}`,
     );
   }
   const source = await bundleModule(resolve(file), "MODEL_INVALID");
@@ -193,4 +195,9 @@ async function userModel(file: string): Promise<unknown> {
       { cause },
     );
   }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() === true;
 }

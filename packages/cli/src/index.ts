@@ -2,6 +2,7 @@ import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { DEFAULT_NATS_URL, VERSION } from "./compose.js";
 import { runJobSubmit, withSubmitOptions } from "./commands/job-submit.js";
+import { runDoctor } from "./commands/doctor.js";
 import { runJobs } from "./commands/jobs.js";
 import { runNodes } from "./commands/nodes.js";
 import {
@@ -79,12 +80,19 @@ export async function psgdMain(): Promise<void> {
       withClusterOptions,
       (args) => run(runJobs, args),
     )
+    .command(
+      "doctor",
+      "say what is available on this machine, and why the rest is not",
+      withClusterOptions,
+      (args) => run(runDoctor, args),
+    )
     .example([
+      ["psgd doctor", "is this machine ready"],
       ["psgd nodes", "who is there"],
       ["psgd jobs --json", "all jobs, for a program"],
       ["psgd submit --retrieve JOB", "the results of one of them"],
     ])
-    .demandCommand(1, "expected a command: worker, job-submit, nodes or jobs")
+    .demandCommand(1, "expected a command: worker, job-submit, nodes, jobs or doctor")
     .epilogue(
       "`psgd <command> --help` says more. `worker` and `job-submit` are programs of their own, too.",
     );

@@ -77,7 +77,7 @@ const JOB_OPTIONS = {
     alias: "m",
     type: "string",
     default: "mlp",
-    describe: `${Object.keys(MODELS).join(", ")}, or a file whose default export is (tf, { inputShape, outputSize }) => model`,
+    describe: `${Object.keys(MODELS).join(", ")}, a directory with a saved model (job-ID/model), or a file whose default export is (tf, { inputShape, outputSize }) => model`,
   },
   dataset: {
     alias: "D",

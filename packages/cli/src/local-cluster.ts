@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { disableTelemetry } from "@psgd/compute";
 import { SILENT } from "@psgd/core";
 import { WorkerDaemon, diskStore, systemClock, systemRandom, threadNodeHost } from "@psgd/runtime";
 import { MemoryNetwork } from "@psgd/transport";
@@ -18,6 +19,7 @@ export interface LocalCluster extends Cluster {
 }
 
 export async function startLocalCluster(slots: number): Promise<LocalCluster> {
+  disableTelemetry();
   const workDirectory = await mkdtemp(join(tmpdir(), "psgd-local-"));
   const network = new MemoryNetwork();
   const directory = network.directory(systemClock);

@@ -9,8 +9,10 @@ export {
 } from "./trace/trace-model.js";
 export type { ModelBuilder, ModelShape } from "./models/model-builder.js";
 export { MODELS, type ModelName } from "./models/registry.js";
+export { savedModel } from "./models/saved-model.js";
 export { buildModel } from "./models/build-model.js";
 export { onnxEngine } from "./engines/onnx/onnx-engine.js";
+export { disableTelemetry } from "./engines/onnx/telemetry.js";
 export { tfjsEngine } from "./engines/tfjs-engine.js";
 export { layersModelFiles } from "./export/layers-model.js";
 export { safetensorsFile } from "./export/safetensors.js";

@@ -97,7 +97,98 @@ const products: Case[] = [
 ];
 const activations = ["linear", "relu", "relu6", "elu", "sigmoid", "leakyrelu"];
 
+/** Windows of all kinds over an image of 7 x 6 (odd and even), and how many positions they have. */
+const windows = [
+  { size: [3, 3], strides: [1, 1], pad: "valid", output: [5, 4] },
+  { size: [3, 3], strides: [1, 1], pad: "same", output: [7, 6] },
+  { size: [2, 3], strides: [2, 2], pad: "same", output: [4, 3] },
+  { size: [2, 2], strides: [2, 2], pad: "valid", output: [3, 3] },
+  { size: [3, 2], strides: [3, 1], pad: "valid", output: [2, 5] },
+  // The window does not even reach the last row and column.
+  { size: [2, 1], strides: [4, 4], pad: "valid", output: [2, 2] },
+] as const;
+const image = (channels: number): Case["inputs"][number] => float([2, 7, 6, channels]);
+const windowAttributes = ({ strides, pad }: (typeof windows)[number]) => ({ strides, pad });
+const convolutions = (channels: number, last: number, outputChannels: number) => ({
+  forward: [
+    ...windows.map((window) => ({
+      inputs: [image(channels), float([...window.size, channels, last])],
+      attributes: { ...windowAttributes(window), dataFormat: "NHWC", dilations: [1, 1] },
+    })),
+    {
+      inputs: [image(channels), float([2, 3, channels, last])],
+      attributes: { strides: 1, pad: "same", dataFormat: "NHWC", dilations: [2, 1] },
+    },
+  ],
+  backpropInput: windows.map((window) => ({
+    inputs: [
+      float([2, ...window.output, outputChannels]),
+      float([...window.size, channels, last], wave(elementCount(window.size) * channels * last, 1)),
+    ],
+    attributes: {
+      ...windowAttributes(window),
+      dataFormat: "NHWC",
+      dilations: [1, 1],
+      inputShape: [2, 7, 6, channels],
+    },
+  })),
+  backpropFilter: windows.map((window) => ({
+    inputs: [image(channels), float([2, ...window.output, outputChannels])],
+    attributes: {
+      ...windowAttributes(window),
+      dataFormat: "NHWC",
+      dilations: [1, 1],
+      filterShape: [...window.size, channels, last],
+    },
+  })),
+});
+const dense = convolutions(3, 4, 4);
+const depthwise = convolutions(3, 2, 6);
+const pools: Case[] = windows.map((window) => ({
+  inputs: [image(3)],
+  attributes: { ...windowAttributes(window), filterSize: window.size },
+}));
+const averageGradients: Case[] = windows.map((window) => ({
+  inputs: [float([2, ...window.output, 3]), image(3)],
+  attributes: { ...windowAttributes(window), filterSize: window.size },
+}));
+/** With ties, as a background has: the first of equal values counts. */
+const plateaus = float(
+  [2, 7, 6, 3],
+  wave(252).map((value) => Math.max(0, value)),
+);
+const maxGradients: Case[] = averageGradients.map(({ inputs: [dy], attributes }) => ({
+  // The third input is what the forward pass gave; only its shape matters.
+  inputs: [dy!, plateaus, dy!],
+  attributes: attributes!,
+}));
+
 const CASES: Readonly<Record<KernelName, readonly Case[]>> = {
+  AvgPool: pools,
+  AvgPoolGrad: averageGradients,
+  Conv2D: dense.forward,
+  Conv2DBackpropFilter: dense.backpropFilter,
+  Conv2DBackpropInput: dense.backpropInput,
+  DepthwiseConv2dNative: depthwise.forward,
+  DepthwiseConv2dNativeBackpropFilter: depthwise.backpropFilter,
+  DepthwiseConv2dNativeBackpropInput: depthwise.backpropInput,
+  FusedConv2D: [
+    ...dense.forward.map(({ inputs, attributes }) => ({
+      inputs: [...inputs, float([4], [0.5, -0.5, 0, 1])],
+      attributes: { ...attributes, activation: "linear" },
+    })),
+    ...activations.map((activation) => ({
+      inputs: dense.forward[0]!.inputs,
+      attributes: { ...dense.forward[0]!.attributes, activation, leakyreluAlpha: 0.2 },
+    })),
+  ],
+  FusedDepthwiseConv2D: depthwise.forward.map(({ inputs, attributes }) => ({
+    inputs: [...inputs, float([6], [0.5, -0.5, 0, 1, 2, -1])],
+    attributes: { ...attributes, activation: "relu" },
+  })),
+  MaxPool: pools,
+  MaxPoolGrad: maxGradients,
+
   Abs: [{ inputs: [signs] }, { inputs: [counts] }],
   Acos: [{ inputs: [unit] }],
   Acosh: [{ inputs: [float([3], [1, 1.5, 40])] }],

@@ -1,18 +1,8 @@
 import type { PlanDType, PlanValue } from "@psgd/core";
+import { ACTIVATION_ATTRIBUTES, fusedActivation } from "./fused-activation.js";
+import { IMAGE_KERNELS } from "./image-kernels.js";
 import { elementCount, sameShape, type KernelCall } from "./kernel-call.js";
-
-/** What a kernel takes and gives, by TensorFlow.js's rules (tfjs-core 4.22, `kernel_names.ts` and the cpu backend). */
-export interface KernelSignature {
-  /** Input names in TensorFlow.js, in the order of a plan node, a `?` after those that may be absent; or any number. */
-  readonly inputs: readonly string[] | "list";
-  /** The only attributes a node may carry. */
-  readonly attributes: readonly string[];
-  /**
-   * Checks inputs and attributes and says what comes out.
-   * @throws {PsgdError} PLAN_INVALID
-   */
-  readonly infer: (call: KernelCall) => readonly PlanValue[];
-}
+import type { KernelSignature } from "./kernel-signature.js";
 
 const FLOAT: readonly PlanDType[] = ["float32"];
 const NUMERIC: readonly PlanDType[] = ["float32", "int32"];
@@ -26,6 +16,7 @@ const ANY: readonly PlanDType[] = ["float32", "int32", "bool"];
  * (`engines/onnx/lowerings.ts`); the compiler and the kernel tests ask for the rest.
  */
 export const KERNELS = {
+  ...IMAGE_KERNELS,
   Abs: unary(NUMERIC),
   Acos: unary(FLOAT),
   Acosh: unary(FLOAT),
@@ -176,7 +167,7 @@ export const KERNELS = {
   },
   _FusedMatMul: {
     inputs: ["a", "b", "bias?", "preluActivationWeights?"],
-    attributes: ["transposeA", "transposeB", "activation", "leakyreluAlpha"],
+    attributes: ["transposeA", "transposeB", ...ACTIVATION_ATTRIBUTES],
     infer: (call) => {
       const shape = matMulShape(call);
       if (call.inputs[2]) {
@@ -186,7 +177,7 @@ export const KERNELS = {
         }
       }
       if (call.inputs[3]) call.refuse("expected no fused PReLU; use a layer of its own");
-      if (fusedActivation(call) === "leakyrelu") call.number("leakyreluAlpha");
+      fusedActivation(call);
       return [{ shape, dtype: "float32" }];
     },
   },
@@ -416,14 +407,6 @@ export function splitSizes(call: KernelCall, extent: number): readonly number[] 
     call.refuse(`expected parts that add up to ${extent}, got [${wanted.join()}]`);
   }
   return sizes;
-}
-
-/** What a _FusedMatMul applies to its result. */
-export function fusedActivation(
-  call: KernelCall,
-): "linear" | "relu" | "relu6" | "elu" | "sigmoid" | "leakyrelu" {
-  if (!call.has("activation")) return "linear";
-  return call.oneOf("activation", ["linear", "relu", "relu6", "elu", "sigmoid", "leakyrelu"]);
 }
 
 function unary(

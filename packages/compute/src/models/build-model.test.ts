@@ -54,6 +54,11 @@ describe("buildModel", () => {
     ["mlp", [784], 118_282],
     ["mlp", [28, 28, 1], 118_282],
     ["linear", [13], 140],
+    ["logistic", [784], 7_850],
+    ["2nn", [784], 199_210],
+    ["mcmahan-cnn", [784], 1_663_370],
+    ["mcmahan-cnn", [28, 28, 1], 1_663_370],
+    ["lenet5", [784], 61_706],
   ] as const)("builds %s for samples of shape %j with %d weights", (name, inputShape, count) => {
     const model = buildModel(MODELS[name], { name, inputShape, outputSize: 10, seed: 1 });
     expect(model.countParams()).toBe(count);

@@ -1,24 +1,18 @@
-import type { PlanValue } from "@psgd/core";
 import { elementCount, sameShape, type KernelCall } from "../../kernels/kernel-call.js";
+import { sliceBounds, splitSizes, type KernelName } from "../../kernels/kernels.js";
+import { activated } from "./activated.js";
 import {
-  fusedActivation,
-  sliceBounds,
-  splitSizes,
-  type KernelName,
-} from "../../kernels/kernels.js";
+  averagePool,
+  averagePoolBack,
+  convolve,
+  convolveBack,
+  convolveFilter,
+  maxPool,
+  maxPoolBack,
+} from "./image-lowerings.js";
+import type { Lowered, Lowering } from "./lowering.js";
 import type { OnnxAttribute } from "./model-proto.js";
 import type { OnnxGraph, Operand } from "./onnx-graph.js";
-
-/** One kernel call to lower. */
-interface Lowered {
-  readonly graph: OnnxGraph;
-  readonly call: KernelCall;
-  /** Absent optional inputs are missing or null. */
-  readonly inputs: readonly (Operand | null)[];
-  readonly outputs: readonly PlanValue[];
-}
-
-type Lowering = (lowered: Lowered) => Operand | readonly Operand[];
 
 /** Shape and type of an intermediate result. */
 type Like = Pick<Operand, "shape" | "dtype">;
@@ -32,6 +26,19 @@ const SELU_SCALE = 1.0507009873554805;
  * kernels up to rounding; the kernel tests hold the two together.
  */
 export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
+  AvgPool: averagePool,
+  AvgPoolGrad: averagePoolBack,
+  Conv2D: convolve(false),
+  Conv2DBackpropFilter: convolveFilter(false),
+  Conv2DBackpropInput: convolveBack(false),
+  DepthwiseConv2dNative: convolve(true),
+  DepthwiseConv2dNativeBackpropFilter: convolveFilter(true),
+  DepthwiseConv2dNativeBackpropInput: convolveBack(true),
+  FusedConv2D: convolve(false),
+  FusedDepthwiseConv2D: convolve(true),
+  MaxPool: maxPool,
+  MaxPoolGrad: maxPoolBack,
+
   Abs: same("Abs"),
   Acos: same("Acos"),
   Acosh: same("Acosh"),
@@ -178,26 +185,8 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   Softmax: same("Softmax"),
 
   BatchMatMul: (lowered) => matMul(lowered),
-  _FusedMatMul: (lowered) => {
-    const { graph, call } = lowered;
-    const product = matMul(lowered, lowered.inputs[2] ?? null);
-    switch (fusedActivation(call)) {
-      case "linear":
-        return product;
-      case "relu":
-        return graph.node("Relu", [product], product);
-      case "relu6":
-        return graph.node("Clip", [product, graph.scalar(0), graph.scalar(6)], product);
-      case "elu":
-        return graph.node("Elu", [product], product);
-      case "sigmoid":
-        return graph.node("Sigmoid", [product], product);
-      case "leakyrelu":
-        return graph.node("LeakyRelu", [product], product, {
-          alpha: { float: call.number("leakyreluAlpha") },
-        });
-    }
-  },
+  _FusedMatMul: (lowered) =>
+    activated(lowered.graph, lowered.call, matMul(lowered, lowered.inputs[2] ?? null)),
 
   Concat: ({ graph, call, inputs, outputs: [output] }) =>
     graph.node("Concat", inputs, output!, { axis: call.axis("axis", output!.shape.length) }),
@@ -263,9 +252,9 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   },
   Tile: ({ graph, call, inputs: [x], outputs: [output] }) =>
     graph.node("Tile", [x!, graph.list(call.integers("reps"))], output!),
-  Transpose: ({ graph, call, inputs: [x], outputs: [output] }) => {
+  Transpose: ({ graph, call, inputs: [x] }) => {
     const perm = call.integers("perm").map((axis) => (axis < 0 ? axis + x!.shape.length : axis));
-    return graph.node("Transpose", [x!], output!, { perm });
+    return graph.transpose(x!, perm);
   },
   Unpack: ({ graph, call, inputs: [x], outputs }) => {
     const axis = call.axis("axis", x!.shape.length);
@@ -412,14 +401,10 @@ function matMul(
   return bias === null ? product : elementwise(graph, "Add", product, bias, output!);
 }
 
-function transposed(graph: OnnxGraph, { shape, ...operand }: Operand): Operand {
-  const rank = shape.length;
-  const perm = [...shape.keys()].slice(0, -2).concat(rank - 1, rank - 2);
-  const turned = perm.map((axis) => shape[axis]!);
-  return graph.node(
-    "Transpose",
-    [{ ...operand, shape }],
-    { shape: turned, dtype: operand.dtype },
-    { perm },
+function transposed(graph: OnnxGraph, operand: Operand): Operand {
+  const rank = operand.shape.length;
+  return graph.transpose(
+    operand,
+    [...operand.shape.keys()].slice(0, -2).concat(rank - 1, rank - 2),
   );
 }

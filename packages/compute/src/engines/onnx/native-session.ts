@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import type { InferenceSession } from "onnxruntime-node";
 import { PsgdError, type PlanArray, type PlanDType } from "@psgd/core";
+import { disableTelemetry } from "./telemetry.js";
 
 /**
  * The only file that knows onnxruntime-node's native binding (1.30.0, the exact version matters). The public API runs
@@ -41,6 +42,7 @@ interface Binding {
  * @throws {PsgdError} BACKEND_UNAVAILABLE if there is no binding for this machine; what the binding throws if it refuses the model
  */
 export function openSession(model: Uint8Array, threads: number): NativeSession {
+  disableTelemetry();
   const library = loadBinding();
   library.initOrt();
   const session = new library.binding.InferenceSession();

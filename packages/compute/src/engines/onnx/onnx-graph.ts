@@ -93,6 +93,13 @@ export class OnnxGraph {
     return { ...reshaped, reshapeOf: root };
   }
 
+  transpose(operand: Operand, perm: readonly number[]): Operand {
+    const shape = perm.map((axis) => operand.shape[axis]!);
+    const { dtype, splat } = operand;
+    if (splat !== undefined) return { shape, dtype, splat };
+    return this.node("Transpose", [operand], { shape, dtype }, { perm });
+  }
+
   cast(operand: Operand, dtype: OnnxDType): Operand {
     if (operand.dtype === dtype) return operand;
     if (operand.splat !== undefined && operand.dtype === "bool") {
