@@ -3,7 +3,7 @@ import { cp, mkdir, readdir, readFile, truncate, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectNats } from "@psgd/transport";
-import { hasMnist } from "../support/has-mnist.js";
+import { WITHOUT_MNIST, hasMnist } from "../support/has-mnist.js";
 import { readManifest, startCluster, startWorker, type Cluster } from "../support/cluster.js";
 import { PROJECT_ROOT } from "../support/project-root.js";
 import { startCli } from "../support/processes.js";
@@ -106,7 +106,8 @@ describe("on a cluster of two", () => {
     await cluster.idle();
   });
 
-  test.skipIf(!hasMnist())("a corrupt data file is named with both its hashes", async () => {
+  test("a corrupt data file is named with both its hashes", async ({ skip }) => {
+    skip(!hasMnist(), WITHOUT_MNIST);
     const data = at("data");
     await mkdir(data);
     await cp(join(process.env["PSGD_DATA_DIR"]!, "mnist"), join(data, "mnist"), {

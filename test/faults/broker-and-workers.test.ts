@@ -1,7 +1,7 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { readManifest, startCluster, type Cluster } from "../support/cluster.js";
+import { nodeProcesses, readManifest, startCluster, type Cluster } from "../support/cluster.js";
 import type { CliProcess } from "../support/processes.js";
 
 /** Long enough to be disturbed in the middle. */
@@ -45,14 +45,23 @@ test("a broker that is away for two seconds changes nothing in the model", async
   expect(await modelOf(cluster, "disturbed")).toBe(await modelOf(cluster, "quiet"));
 });
 
-test("a worker that is killed is named within five seconds; the others take the next job", async () => {
+test.for([
+  { what: "a worker that is killed", hasNode: false },
+  { what: "a machine that is gone without a word", hasNode: true },
+])("$what is named within five seconds; the others take the next job", async (lost, context) => {
   await using cluster = await startCluster({ workerCount: 3 });
   const submitter = cluster.start("job-submit", [...job(100_000), "--json"]);
   await inTheMiddle(submitter);
   const victim = cluster.workers[1]!;
-  await victim.kill("SIGKILL");
+  const nodes = lost.hasNode ? await nodeProcesses([victim]) : [];
+  // Stopped first: a node whose daemon is killed would tell the others.
+  for (const pid of nodes) process.kill(pid, "SIGSTOP");
+  process.kill(victim.pid, "SIGKILL");
+  for (const pid of nodes) process.kill(pid, "SIGKILL");
+  const killedAt = performance.now();
   // The five seconds are the product's promise, not a measure of this machine.
   await submitter.waitFor("NODE_LOST: node 1", 5_000);
+  await context.annotate(`named after ${Math.round(performance.now() - killedAt)} ms`);
   const { code } = await submitter.exit();
   expect(code, submitter.output).toBe(12);
   expect(submitter.output).toMatch(

@@ -11,9 +11,10 @@ const STEPS = 50;
 const BATCH = 64;
 const SEED = 5;
 const LEARNING_RATE = 0.05;
+const MOMENTUM = 0.9;
 
 /**
- * The oracle: plain gradient descent on all blocks of a step as one batch, with nothing distributed, computed by
+ * The oracle: heavy-ball momentum on all blocks of a step as one batch, with nothing distributed, computed by
  * TensorFlow.js's own kernels.
  */
 async function trainJoined(nodeCount: number): Promise<Record<"before" | "after", Float32Array>> {
@@ -43,12 +44,16 @@ async function trainJoined(nodeCount: number): Promise<Record<"before" | "after"
   const sampler = new BlockSampler(data.train, { batchSize, blockCount: 1 });
   const weights = traced.initialWeights.slice();
   const gradients = new Float32Array(weights.length);
+  const velocity = new Float64Array(weights.length);
   const x = new Float32Array(batchSize * 784);
   const y = new Float32Array(batchSize * 10);
   for (let t = 0; t < STEPS; t++) {
     fillBatch(data.train, sampler.rows({ step: t, blockId: 0 }), { x, y });
     step.run({ x, y }, weights, gradients);
-    for (let i = 0; i < weights.length; i++) weights[i]! -= LEARNING_RATE * gradients[i]!;
+    for (let i = 0; i < weights.length; i++) {
+      velocity[i] = MOMENTUM * velocity[i]! + LEARNING_RATE * gradients[i]!;
+      weights[i]! -= velocity[i]!;
+    }
   }
   return { before: traced.initialWeights, after: weights };
 }
@@ -56,6 +61,7 @@ async function trainJoined(nodeCount: number): Promise<Record<"before" | "after"
 describe.each([2, 4])("plain.Plain on %i nodes after 50 steps", (nodeCount) => {
   let expected: Awaited<ReturnType<typeof trainJoined>>;
   let cluster: Cluster;
+  const models = new Set<string | undefined>();
   beforeAll(async () => {
     [expected, cluster] = await Promise.all([
       trainJoined(nodeCount),
@@ -66,28 +72,33 @@ describe.each([2, 4])("plain.Plain on %i nodes after 50 steps", (nodeCount) => {
     await cluster[Symbol.asyncDispose]();
   });
 
-  test.for(["memory", "NATS"])("equals one node on the joined batch, over %s", async (network) => {
-    const results = join(cluster.directory, network);
-    await mkdir(results);
-    const { code, output } = await cluster.submit([
-      ...["--codec", "plain.Plain", "--node-count", String(nodeCount), "--dataset", "digits"],
-      ...["--batch-size", String(BATCH), "--steps", String(STEPS), "--epochs", "2"],
-      ...["--gradient-descent", "sgd", "--learn-rate", String(LEARNING_RATE)],
-      ...["--seed", String(SEED), "--output-dir", results],
-      ...(network === "memory" ? ["--local"] : []),
-    ]);
-    expect(code, output).toBe(0);
-    const { home, manifest } = await readManifest(results);
-    expect(manifest.nodes.map(({ summary }) => summary?.steps)).toEqual(
-      Array<number>(nodeCount).fill(STEPS),
-    );
-    const digests = new Set(manifest.nodes.map(({ summary }) => summary?.modelSha256));
-    expect(digests.size, "bit-equal across nodes").toBe(1);
-    const weights = await readSafetensors(join(home, "model", "model.safetensors"));
-    expect(largestDifference(weights, expected.after)).toBeLessThanOrEqual(1e-5);
-    // Training has moved them much further than that, or the comparison would say nothing.
-    expect(largestDifference(weights, expected.before)).toBeGreaterThan(1e-2);
-  });
+  test.for(["memory", "NATS"])(
+    "equals one node on the joined batch, over %s",
+    async (network, context) => {
+      const results = join(cluster.directory, network);
+      await mkdir(results);
+      const { code, output } = await cluster.submit([
+        ...["--codec", "plain.Plain", "--node-count", String(nodeCount), "--dataset", "digits"],
+        ...["--batch-size", String(BATCH), "--steps", String(STEPS), "--epochs", "2"],
+        ...["--gradient-descent", "momentum", "--learn-rate", String(LEARNING_RATE)],
+        ...["--seed", String(SEED), "--output-dir", results],
+        ...(network === "memory" ? ["--local"] : []),
+      ]);
+      expect(code, output).toBe(0);
+      const { home, manifest } = await readManifest(results);
+      expect(manifest.nodes.map(({ summary }) => summary?.steps)).toEqual(
+        Array<number>(nodeCount).fill(STEPS),
+      );
+      for (const { summary } of manifest.nodes) models.add(summary?.modelSha256);
+      expect(models.size, "bit-equal across nodes and networks").toBe(1);
+      const weights = await readSafetensors(join(home, "model", "model.safetensors"));
+      const difference = largestDifference(weights, expected.after);
+      await context.annotate(`largest difference ${difference.toExponential(1)}`);
+      expect(difference).toBeLessThanOrEqual(1e-5);
+      // Training has moved them much further than that, or the comparison would say nothing.
+      expect(largestDifference(weights, expected.before)).toBeGreaterThan(1e-2);
+    },
+  );
 });
 
 function largestDifference(a: Float32Array, b: Float32Array): number {

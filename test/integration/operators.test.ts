@@ -50,6 +50,43 @@ describe("an operator's day, on two workers", () => {
     }
   });
 
+  test("says nothing but JSON where JSON is asked for, in good times and bad", async () => {
+    const json = async (args: readonly string[]) => {
+      const { code, stdout, output } = await cluster.submit([...args, "--json"]);
+      expect(output, "nothing on stderr").toBe(stdout);
+      const lines = stdout.trimEnd().split("\n");
+      return { code, values: lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
+    };
+    const home = ["--output-dir", await at("json")];
+    const done = await json([...SHORT, ...home]);
+    expect(done.values.at(-1)).toMatchObject({ type: "finished", nodes: [{ state: "done" }] });
+    const jobId = done.values.at(-1)!["jobId"] as string;
+    expect((await json(["--retrieve", jobId, ...home])).values.at(-1)).toEqual(done.values.at(-1));
+    expect((await json(["--cancel", jobId, ...home])).code).toBe(0);
+    const refused = await json([...SHORT, ...home, "--node-count", "9"]);
+    expect(refused.code).toBe(11);
+    expect(refused.values.at(-1)).toMatchObject({
+      type: "error",
+      code: "COMMIT_REJECTED",
+      exitCode: 11,
+    });
+  });
+
+  test("brings one copy home where two fetch a job into one directory at once", async () => {
+    const { output } = await cluster.submit([...SHORT, "--node-count", "2", "--detach"]);
+    const [, jobId] = /--retrieve ([\w-]+)/.exec(output)!;
+    const results = await at("twice");
+    const fetch = ["--retrieve", jobId!, "--output-dir", results];
+    for (const { code, output } of await Promise.all([
+      cluster.submit(fetch),
+      cluster.submit(fetch),
+    ]))
+      expect(code, output).toBe(0);
+    const { home, manifest } = await readManifest(results);
+    expect(await readdir(home)).toEqual(["manifest.json", "model"]);
+    expect(manifest.files.filter((file) => file.includes(`.${jobId}`))).toEqual([]);
+  });
+
   test("a later job never overwrites an earlier one's files", async () => {
     const results = await at("shared");
     for (const seed of ["1", "2"]) {
@@ -95,7 +132,6 @@ describe("an operator's day, on two workers", () => {
       "Add worker (Rule: Worker, Id: 1, Address: w2).",
       "Try connecting to the cluster.",
       "Connection with cluster established.",
-      "Reply requirements to node(0), type(global_setting_package).",
     ];
     const said = output
       .split("\n")
@@ -103,6 +139,27 @@ describe("an operator's day, on two workers", () => {
     const places = lines.map((line) => said.indexOf(line));
     expect(places, output).not.toContain(-1);
     expect(places).toEqual([...places].sort((a, b) => a - b));
+    // What the two nodes ask for is interleaved.
+    for (const node of [0, 1]) {
+      const asked = said.filter((line) => line.startsWith(`Reply requirements to node(${node})`));
+      expect(asked).toEqual(
+        ["global_setting", "codec_and_sgd", "weights_and_layers", "misc", "data_sample"].map(
+          (name) => `Reply requirements to node(${node}), type(${name}_package).`,
+        ),
+      );
+    }
+    expect(said.filter((line) => line.includes(" is ready, "))).toEqual([
+      expect.stringMatching(/^Node\(([01])\) is ready, 2 nodes total, \{\1\} is ready\.$/),
+      expect.stringMatching(/^Node\([01]\) is ready, 2 nodes total, \{0, 1\} is ready\.$/),
+    ]);
+    const title = "N(2)-R(1)-ID(0)-CODEC(plain.Plain)";
+    for (const kind of ["T", "E"])
+      expect(said).toContain(`Restoring data (${kind}-${title}.csv) from 0.`);
+    expect(said).toContainEqual(
+      expect.stringMatching(
+        /^Restoring data \(\.\/tmp_log\/Training log @ node-0_\d\d-\d\d-\d\d\.log\) from 0\.$/,
+      ),
+    );
   });
 
   test("two submitters at once: one runs, the other is refused, nothing is half started", async () => {

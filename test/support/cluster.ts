@@ -1,9 +1,11 @@
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { WorkerInfo } from "@psgd/core";
 import { startNatsServer, type NatsServer } from "./nats-server.js";
-import { startCli, startNode, type CliProcess, type Exit } from "./processes.js";
+import { startCli, type CliProcess, type Exit } from "./processes.js";
 
 /** A nats-server, workers and a place to submit from, all of this test alone. Use with `await using`. */
 export interface Cluster extends AsyncDisposable {
@@ -69,7 +71,8 @@ export async function startCluster(options: {
       for (;;) {
         const infos = await nodes();
         const isIdle = infos.every(({ slots, freeSlots }) => slots === freeSlots);
-        if (isIdle && infos.length > 0 && (await nodeProcesses(cluster.workers)) === 0) return;
+        if (isIdle && infos.length > 0 && (await nodeProcesses(cluster.workers)).length === 0)
+          return;
       }
     },
     [Symbol.asyncDispose]: dispose,
@@ -102,18 +105,15 @@ export async function startWorker(
   return worker;
 }
 
-/** Children of the daemons that are nodes. */
-async function nodeProcesses(workers: readonly CliProcess[]): Promise<number> {
-  const probe = startNode([
-    "--input-type=module",
-    "--eval",
-    `import { execFileSync } from "node:child_process";
-     const lines = execFileSync("ps", ["-eo", "ppid=,args="], { encoding: "utf8" }).split("\\n");
-     const daemons = new Set(${JSON.stringify(workers.map(({ pid }) => pid))});
-     console.log(lines.filter((line) => daemons.has(parseInt(line)) && line.includes("node-process")).length);`,
-  ]);
-  await probe.exit();
-  return Number(probe.stdout);
+/** The processes of the nodes that these daemons run. */
+export async function nodeProcesses(daemons: readonly CliProcess[]): Promise<number[]> {
+  const { stdout } = await promisify(execFile)("ps", ["-eo", "pid=,ppid=,args="]);
+  const parents = new Set(daemons.map(({ pid }) => pid));
+  return stdout
+    .split("\n")
+    .filter((line) => line.includes("node-process"))
+    .map((line) => line.trim().split(/ +/, 2).map(Number))
+    .flatMap(([pid, parent]) => (parents.has(parent!) ? [pid!] : []));
 }
 
 /** Rows of a trace file (`T-…` or `E-…`) of a node, by column. */
