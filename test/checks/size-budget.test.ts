@@ -3,12 +3,12 @@ import { isSource, packageNames, projectFiles, textOf } from "../support/reposit
 
 /** Lines of source that are not blank. Raise one only with a reason in the commit. */
 const BUDGET: Readonly<Record<string, number>> = {
-  "packages/core": 1_150,
+  "packages/core": 1_200,
   "packages/wire": 700,
   "packages/transport": 2_150,
   "packages/sgd": 1_500,
   "packages/data": 1_600,
-  "packages/compute": 3_800,
+  "packages/compute": 5_800,
   "packages/runtime": 3_300,
   "packages/harness": 1_500,
   "packages/cli": 3_400,

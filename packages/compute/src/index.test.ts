@@ -45,8 +45,8 @@ describe("the package", () => {
       const executable = await onnxEngine().compile(train);
       const inputs = { x: new Float32Array(8), y: Float32Array.of(1, 0, 0, 1) };
       const { loss } = executable.run(inputs, initialWeights, new Float32Array(layout.size));
-      layersModelFiles(topology, layout, initialWeights);
-      safetensorsFile(layout, initialWeights, {});
+      layersModelFiles(topology, { layout, weights: initialWeights });
+      safetensorsFile({ layout, weights: initialWeights }, {});
       console.log(JSON.stringify({ loss: loss[0], packages: [...new Set(loaded())] }));`,
       sent,
     ) as { loss: number; packages: string[] };
@@ -60,8 +60,9 @@ describe("the package", () => {
       import { onnxEngine } from "@psgd/compute";
       Object.defineProperty(process, "platform", { value: "sunos" });
       const plan = {
-        format: "psgd-plan", version: 1, name: "empty", values: [], inputs: [], parameters: [], constants: [],
+        format: "psgd-plan", version: 2, name: "empty", values: [], inputs: [], parameters: [], constants: [],
         layout: { tensors: [], size: 0 }, nodes: [], outputs: [], gradients: [],
+        state: { layout: { tensors: [], size: 0 }, values: [], next: [] }, noise: [],
       };
       const message = await onnxEngine().compile(plan).then(() => "compiled", (error) => error.message);
       console.log(JSON.stringify(message));

@@ -1,12 +1,21 @@
 export { loadTensorFlow, type TensorFlow } from "./tensorflow.js";
 export { PLAN_LIMITS, validatePlan } from "./validate-plan.js";
-export { trace, type StepResult, type TraceRequest, type Tracing } from "./trace/trace.js";
+export { trace, traceStep, type TracedStep } from "./trace/trace.js";
+export type { StepResult, TracedVariable, TraceRequest, Tracing } from "./trace/trace-request.js";
+export {
+  cond,
+  loop,
+  type Branch,
+  type LoopRequest,
+  type LoopResult,
+} from "./trace/control-flow.js";
 export {
   traceModel,
   type LossName,
   type TracedModel,
   type TraceModelOptions,
 } from "./trace/trace-model.js";
+export { traceTrainFunction } from "./trace/trace-train-function.js";
 export type { ModelBuilder, ModelShape } from "./models/model-builder.js";
 export { MODELS, type ModelName } from "./models/registry.js";
 export { savedModel } from "./models/saved-model.js";
@@ -14,5 +23,6 @@ export { buildModel } from "./models/build-model.js";
 export { onnxEngine } from "./engines/onnx/onnx-engine.js";
 export { disableTelemetry } from "./engines/onnx/telemetry.js";
 export { tfjsEngine } from "./engines/tfjs-engine.js";
+export { joinTensors, type NamedTensors } from "./export/named-tensors.js";
 export { layersModelFiles } from "./export/layers-model.js";
 export { safetensorsFile } from "./export/safetensors.js";

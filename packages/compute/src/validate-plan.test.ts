@@ -8,7 +8,9 @@ const float = (...shape: number[]): PlanValue => ({ shape, dtype: "float32" });
 function plan(): Plan {
   return {
     format: "psgd-plan",
-    version: 1,
+    version: 2,
+    state: { layout: layoutOf([]), values: [], next: [] },
+    noise: [],
     name: "test",
     values: [
       float(2, 3),
@@ -88,8 +90,12 @@ describe("validatePlan", () => {
   const hostile: [string, unknown, RegExp][] = [
     ["nothing", null, /expected an object/],
     ["text", "plan", /expected an object/],
-    ["another format", { ...plan(), format: "onnx" }, /expected psgd-plan 1, got onnx 1/],
-    ["another version", { ...plan(), version: 2 }, /expected psgd-plan 1, got psgd-plan 2/],
+    ["another format", { ...plan(), format: "onnx" }, /expected psgd-plan 2, got onnx 2/],
+    [
+      "another version",
+      { ...plan(), version: 1 },
+      /expected psgd-plan 2, got psgd-plan 1; trace it again/,
+    ],
     ["a name that is none", { ...plan(), name: "" }, /expected a name/],
     ["a list that is none", { ...plan(), nodes: { length: 0 } }, /expected a list as `nodes`/],
     ["too many nodes", { ...plan(), nodes: Array(PLAN_LIMITS.nodes + 1) }, /at most 50000 nodes/],
@@ -256,7 +262,7 @@ describe("validatePlan", () => {
       /expected float32 \[4,3\], got float32 \[3,4\]; parameter `w`/,
     ],
     ["too few parameters", { ...plan(), parameters: [] }, /expected 1 parameters, got 0/],
-    ["too many gradients", { ...plan(), gradients: [6, 6] }, /no or 1 gradients, got 2/],
+    ["too many gradients", { ...plan(), gradients: [6, 6] }, /expected 1 gradients, got 2/],
     [
       "a gradient of another shape",
       { ...plan(), gradients: [5] },

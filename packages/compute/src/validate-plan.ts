@@ -2,16 +2,30 @@ import {
   PsgdError,
   type Plan,
   type PlanAttribute,
+  type PlanBody,
+  type PlanConstant,
   type PlanDType,
   type PlanNode,
+  type PlanNoise,
   type PlanValue,
+  type TensorLayout,
 } from "@psgd/core";
-import { describeValue, elementCount, KernelCall, sameShape } from "./kernels/kernel-call.js";
+import {
+  bodyValues,
+  describeValue,
+  elementCount,
+  KernelCall,
+  sameValue,
+  type BodyValues,
+} from "./kernels/kernel-call.js";
 import { kernelSignature } from "./kernels/kernels.js";
 
 /** What a plan may ask of the machine that runs it. */
 export const PLAN_LIMITS = {
+  /** With those of its bodies. */
   nodes: 50_000,
+  /** Bodies within bodies. */
+  depth: 4,
   rank: 6,
   nameLength: 200,
   /** Nesting and entries of one attribute. */
@@ -36,7 +50,7 @@ export const ARRAY_OF = {
 /**
  * Checks a plan from anywhere (a trace, a file, the network) before it is lowered: its form, its limits
  * (`PLAN_LIMITS`), that every kernel is on the white list, that every value is defined once and before it is used, and
- * that the shapes are those the kernels give.
+ * that the shapes are those the kernels give; the same of the graphs within nodes.
  *
  * @returns the same object
  * @throws {PsgdError} PLAN_INVALID
@@ -44,97 +58,248 @@ export const ARRAY_OF = {
 export function validatePlan(plan: unknown): Plan {
   const candidate = plan as Plan;
   requireForm(candidate);
-  requireValues(candidate.values);
-  requireLayout(candidate);
+  const used: Used = { nodes: 0, bytes: 0 };
+  requireLayout(candidate.layout, "parameter");
+  requireLayout(candidate.state.layout, "state");
+  const { tensors } = candidate.layout;
+  requireLength(candidate.parameters, tensors.length, "parameters");
+  if (candidate.gradients.length !== 0) {
+    requireLength(candidate.gradients, tensors.length, "gradients");
+  }
+  const carried = candidate.state.layout.tensors;
+  requireLength(candidate.state.values, carried.length, "state values");
+  requireLength(candidate.state.next, carried.length, "next state values");
 
-  const isDefined = new Uint8Array(candidate.values.length);
-  const define = (id: unknown, what: string): PlanValue => {
-    const value = valueOf(candidate, id, what);
-    if (isDefined[id as number] === 1)
-      refuse(`expected one definition of value ${String(id)}`, what);
-    isDefined[id as number] = 1;
-    return value;
+  const graph = new GraphCheck(candidate.values, "", used);
+  requireNames(candidate.inputs, "input");
+  for (const { name, value } of candidate.inputs) graph.define(value, `input \`${name}\``);
+  const defineTensors = (ids: readonly number[], { tensors }: TensorLayout, what: string): void => {
+    for (const [index, { name, shape }] of tensors.entries()) {
+      const where = `${what} \`${name}\``;
+      requireValue(graph.define(ids[index], where), { shape, dtype: "float32" }, where);
+    }
   };
-  const use = (id: unknown, what: string): PlanValue => {
-    const value = valueOf(candidate, id, what);
-    if (isDefined[id as number] !== 1) {
-      refuse(`expected value ${String(id)} to be computed before its use, got none`, what);
+  defineTensors(candidate.parameters, candidate.layout, "parameter");
+  defineTensors(candidate.state.values, candidate.state.layout, "state");
+  for (const noise of candidate.noise) requireNoise(noise, graph);
+  for (const constant of candidate.constants) graph.requireConstant(constant);
+  graph.requireNodes(candidate.nodes, 0);
+  requireNames(candidate.outputs, "output");
+  for (const { name, value } of candidate.outputs) graph.use(value, `output \`${name}\``);
+  const useTensors = (
+    ids: readonly (number | null)[],
+    { tensors }: TensorLayout,
+    what: string,
+  ): void => {
+    for (const [index, id] of ids.entries()) {
+      if (id === null) continue;
+      const { name, shape } = tensors[index]!;
+      const where = `${what} of \`${name}\``;
+      requireValue(graph.use(id, where), { shape, dtype: "float32" }, where);
+    }
+  };
+  useTensors(candidate.gradients, candidate.layout, "gradient");
+  useTensors(candidate.state.next, candidate.state.layout, "next value");
+  graph.requireAllDefined();
+  return candidate;
+}
+
+/** What a plan has used of its limits so far, with its bodies. */
+interface Used {
+  nodes: number;
+  bytes: number;
+}
+
+/** Checks one graph, value by value in the order of their definition. */
+class GraphCheck {
+  readonly #values: readonly PlanValue[];
+  readonly #isDefined: Uint8Array;
+  readonly #where: string;
+  readonly #used: Used;
+
+  /** @param where - the node whose body this is; empty for the plan itself */
+  constructor(values: readonly PlanValue[], where: string, used: Used) {
+    requireCount(values.length, 4 * PLAN_LIMITS.nodes, "values");
+    this.#where = where;
+    this.#used = used;
+    this.#values = values;
+    this.#requireValues();
+    this.#isDefined = new Uint8Array(values.length);
+  }
+
+  define(id: unknown, where: string): PlanValue {
+    const value = this.#valueOf(id, where);
+    if (this.#isDefined[id as number] === 1) {
+      refuse(`expected one definition of value ${String(id)}`, this.#in(where));
+    }
+    this.#isDefined[id as number] = 1;
+    return value;
+  }
+
+  use(id: unknown, where: string): PlanValue {
+    const value = this.#valueOf(id, where);
+    if (this.#isDefined[id as number] !== 1) {
+      refuse(
+        `expected value ${String(id)} to be computed before its use, got none`,
+        this.#in(where),
+      );
     }
     return value;
-  };
+  }
 
-  requireNames(candidate.inputs, "input");
-  for (const { name, value } of candidate.inputs) define(value, `input \`${name}\``);
-  for (const [index, id] of candidate.parameters.entries()) {
-    const slot = candidate.layout.tensors[index]!;
-    const value = define(id, `parameter \`${slot.name}\``);
-    requireValue(value, { shape: slot.shape, dtype: "float32" }, `parameter \`${slot.name}\``);
+  requireConstant(candidate: PlanConstant): void {
+    const { value: id, data } = objectAt(candidate, this.#in("constants"));
+    const where = `constant ${String(id)}`;
+    const value = this.define(id, where);
+    const length = elementCount(value.shape);
+    const expected = ARRAY_OF[value.dtype];
+    if (!(data instanceof expected) || data.length !== length) {
+      refuse(`expected a ${expected.name} of ${length} values`, this.#in(where));
+    }
   }
-  for (const constant of candidate.constants) requireConstant(constant, define);
-  for (const [index, node] of candidate.nodes.entries()) {
-    requireNode(node, `node ${index}`, use, define);
+
+  requireNodes(nodes: readonly PlanNode[], depth: number): void {
+    this.#used.nodes += nodes.length;
+    requireCount(this.#used.nodes, PLAN_LIMITS.nodes, "nodes");
+    for (const [index, node] of nodes.entries()) {
+      this.#requireNode(node, this.#in(`node ${index}`), depth);
+    }
   }
-  requireNames(candidate.outputs, "output");
-  for (const { name, value } of candidate.outputs) use(value, `output \`${name}\``);
-  for (const [index, id] of candidate.gradients.entries()) {
-    if (id === null) continue;
-    const slot = candidate.layout.tensors[index]!;
-    const value = use(id, `gradient of \`${slot.name}\``);
-    requireValue(value, { shape: slot.shape, dtype: "float32" }, `gradient of \`${slot.name}\``);
+
+  requireAllDefined(): void {
+    const missing = this.#isDefined.indexOf(0);
+    if (missing !== -1) {
+      refuse(
+        `expected every value to be defined, got none of value ${missing}`,
+        this.#where === "" ? undefined : this.#where,
+      );
+    }
   }
-  const missing = isDefined.indexOf(0);
-  if (missing !== -1) refuse(`expected every value to be defined, got none of value ${missing}`);
-  return candidate;
+
+  #requireValues(): void {
+    for (const [id, candidate] of this.#values.entries()) {
+      const where = this.#in(`value ${id}`);
+      const { shape, dtype } = objectAt(candidate, where);
+      if (typeof dtype !== "string" || !Object.hasOwn(BYTES_PER_ELEMENT, dtype)) {
+        refuse(`expected float32, int32 or bool, got ${String(dtype)}`, where);
+      }
+      requireShape(shape, where);
+      const bytes = elementCount(shape) * BYTES_PER_ELEMENT[dtype as PlanDType];
+      requireCount(bytes, PLAN_LIMITS.valueBytes, `bytes in ${where}`);
+      this.#used.bytes += bytes;
+    }
+    requireCount(this.#used.bytes, PLAN_LIMITS.totalBytes, "bytes in all values");
+  }
+
+  #requireNode(candidate: PlanNode, where: string, depth: number): void {
+    const { kernel, inputs, outputs, attributes, bodies = [] } = objectAt(candidate, where);
+    const signature = typeof kernel === "string" ? kernelSignature(kernel) : undefined;
+    if (typeof kernel !== "string" || signature === undefined) {
+      refuse(`expected a known kernel, got ${JSON.stringify(kernel)}`, where);
+    }
+    if (!Array.isArray(inputs) || !Array.isArray(outputs) || !Array.isArray(bodies)) {
+      refuse("expected lists of inputs, outputs and bodies", where);
+    }
+    for (const [name, value] of Object.entries(objectAt(attributes, where))) {
+      if (!signature.attributes.includes(name)) {
+        refuse(`expected no attribute \`${name}\` of ${kernel}`, where);
+      }
+      requireAttribute(value, where);
+    }
+    const values = inputs.map((id: unknown) => (id === null ? null : this.use(id, where)));
+    requireInputs(kernel, signature.inputs, values, where);
+    requireLength(bodies, signature.bodyCount ?? 0, `bodies of ${kernel}`);
+    const call = new KernelCall(
+      kernel,
+      values,
+      attributes as Readonly<Record<string, PlanAttribute>>,
+      where,
+      bodies.map((body: unknown) => this.#requireBody(body as PlanBody, where, depth + 1)),
+    );
+    const inferred = signature.infer(call);
+    if (outputs.length !== inferred.length) {
+      refuse(`expected ${inferred.length} outputs of ${kernel}, got ${outputs.length}`, where);
+    }
+    inferred.forEach((value, index) => {
+      requireValue(this.define(outputs[index], where), value, where);
+    });
+  }
+
+  #requireBody(candidate: PlanBody, node: string, depth: number): BodyValues {
+    const where = `body of ${node}`;
+    requireCount(depth, PLAN_LIMITS.depth, "bodies within bodies");
+    const fields = objectAt(candidate, where);
+    requireLists(fields, ["values", "inputs", "constants", "nodes", "outputs"], where);
+    const graph = new GraphCheck(candidate.values, where, this.#used);
+    for (const id of candidate.inputs) graph.define(id, "input");
+    for (const constant of candidate.constants) graph.requireConstant(constant);
+    graph.requireNodes(candidate.nodes, depth);
+    for (const id of candidate.outputs) graph.use(id, "output");
+    graph.requireAllDefined();
+    return bodyValues(candidate);
+  }
+
+  #valueOf(id: unknown, where: string): PlanValue {
+    const value = Number.isSafeInteger(id) ? this.#values[id as number] : undefined;
+    if (value === undefined) {
+      refuse(
+        `expected a value id below ${this.#values.length}, got ${String(id)}`,
+        this.#in(where),
+      );
+    }
+    return value;
+  }
+
+  #in(where: string): string {
+    return this.#where === "" ? where : `${where} in the ${this.#where}`;
+  }
 }
 
 function requireForm(plan: Plan): void {
   // Every field is read as unknown: the types are what is being established.
   const fields = plan as unknown as Record<string, unknown> | null;
   if (typeof fields !== "object" || fields === null) refuse(`expected an object, got ${fields}`);
-  if (fields["format"] !== "psgd-plan" || fields["version"] !== 1) {
-    refuse(`expected psgd-plan 1, got ${String(fields["format"])} ${String(fields["version"])}`);
+  if (fields["format"] !== "psgd-plan" || fields["version"] !== 2) {
+    refuse(
+      `expected psgd-plan 2, got ${String(fields["format"])} ${String(fields["version"])}`,
+      undefined,
+      "trace it again with this version, or update the older side",
+    );
   }
   requireName(fields["name"], "name");
-  for (const field of [
+  requireLists(fields, [
     "values",
     "inputs",
     "parameters",
+    "noise",
     "constants",
     "nodes",
     "outputs",
     "gradients",
-  ]) {
-    if (!Array.isArray(fields[field])) refuse(`expected a list as \`${field}\``);
-  }
-  requireCount(plan.nodes.length, PLAN_LIMITS.nodes, "nodes");
-  requireCount(plan.values.length, 4 * PLAN_LIMITS.nodes, "values");
+  ]);
+  requireLists(objectAt(fields["state"], "state"), ["values", "next"], "state");
   requireCount(plan.constants.length, PLAN_LIMITS.nodes, "constants");
   requireCount(plan.inputs.length, PLAN_LIMITS.nodes, "inputs");
   requireCount(plan.outputs.length, PLAN_LIMITS.nodes, "outputs");
 }
 
-function requireValues(values: readonly unknown[]): void {
-  let totalBytes = 0;
-  for (const [id, candidate] of values.entries()) {
-    const { shape, dtype } = objectAt(candidate, `value ${id}`);
-    if (typeof dtype !== "string" || !Object.hasOwn(BYTES_PER_ELEMENT, dtype)) {
-      refuse(`expected float32, int32 or bool, got ${String(dtype)}`, `value ${id}`);
-    }
-    requireShape(shape, `value ${id}`);
-    const bytes = elementCount(shape) * BYTES_PER_ELEMENT[dtype as PlanDType];
-    requireCount(bytes, PLAN_LIMITS.valueBytes, `bytes in value ${id}`);
-    totalBytes += bytes;
+function requireLists(
+  fields: Readonly<Record<string, unknown>>,
+  names: readonly string[],
+  where?: string,
+): void {
+  for (const name of names) {
+    if (!Array.isArray(fields[name])) refuse(`expected a list as \`${name}\``, where);
   }
-  requireCount(totalBytes, PLAN_LIMITS.totalBytes, "bytes in all values");
 }
 
-function requireLayout(plan: Plan): void {
-  const { tensors, size } = objectAt(plan.layout, "layout");
+function requireLayout(layout: TensorLayout, what: string): void {
+  const { tensors, size } = objectAt(layout, `layout of the ${what}s`);
   if (!Array.isArray(tensors)) refuse("expected a list as `layout.tensors`");
-  requireNames(tensors, "parameter");
+  requireNames(tensors, what);
   let offset = 0;
-  for (const slot of tensors as Plan["layout"]["tensors"]) {
-    const where = `parameter \`${slot.name}\``;
+  for (const slot of tensors as TensorLayout["tensors"]) {
+    const where = `${what} \`${slot.name}\``;
     requireShape(slot.shape, where);
     if (slot.offset !== offset || slot.size !== elementCount(slot.shape)) {
       refuse(
@@ -145,61 +310,25 @@ function requireLayout(plan: Plan): void {
     offset += slot.size;
   }
   if (size !== offset) refuse(`expected a layout of ${offset} values, got ${String(size)}`);
-  if (plan.parameters.length !== tensors.length) {
-    refuse(`expected ${tensors.length} parameters, got ${plan.parameters.length}`);
-  }
-  if (plan.gradients.length !== 0 && plan.gradients.length !== tensors.length) {
-    refuse(`expected no or ${tensors.length} gradients, got ${plan.gradients.length}`);
-  }
 }
 
-function requireConstant(
-  candidate: Plan["constants"][number],
-  define: (id: unknown, what: string) => PlanValue,
-): void {
-  const { value: id, data } = objectAt(candidate, "constants");
-  const where = `constant ${String(id)}`;
-  const value = define(id, where);
-  const length = elementCount(value.shape);
-  const expected = ARRAY_OF[value.dtype];
-  if (!(data instanceof expected) || data.length !== length) {
-    refuse(`expected a ${expected.name} of ${length} values`, where);
+function requireNoise(candidate: PlanNoise, graph: GraphCheck): void {
+  const { value: id, distribution, offset, scale } = objectAt(candidate, "noise");
+  const where = `noise ${String(id)}`;
+  requireValue(graph.define(id, where), { ...graph.use(id, where), dtype: "float32" }, where);
+  if (
+    distribution !== "uniform" &&
+    distribution !== "normal" &&
+    distribution !== "truncatedNormal"
+  ) {
+    refuse(
+      `expected uniform, normal or truncatedNormal, got ${JSON.stringify(distribution)}`,
+      where,
+    );
   }
-}
-
-function requireNode(
-  candidate: PlanNode,
-  where: string,
-  use: (id: unknown, what: string) => PlanValue,
-  define: (id: unknown, what: string) => PlanValue,
-): void {
-  const { kernel, inputs, outputs, attributes } = objectAt(candidate, where);
-  const signature = typeof kernel === "string" ? kernelSignature(kernel) : undefined;
-  if (typeof kernel !== "string" || signature === undefined) {
-    refuse(`expected a known kernel, got ${JSON.stringify(kernel)}`, where);
+  if (!Number.isFinite(offset) || !Number.isFinite(scale)) {
+    refuse("expected a finite offset and scale", where);
   }
-  if (!Array.isArray(inputs) || !Array.isArray(outputs)) {
-    refuse("expected lists of inputs and outputs", where);
-  }
-  for (const [name, value] of Object.entries(objectAt(attributes, where))) {
-    if (!signature.attributes.includes(name)) {
-      refuse(`expected no attribute \`${name}\` of ${kernel}`, where);
-    }
-    requireAttribute(value, where);
-  }
-  const values = inputs.map((id: unknown) => (id === null ? null : use(id, where)));
-  requireInputs(kernel, signature.inputs, values, where);
-  const call = new KernelCall(
-    kernel,
-    values,
-    attributes as Readonly<Record<string, PlanAttribute>>,
-    where,
-  );
-  const inferred = signature.infer(call);
-  if (outputs.length !== inferred.length) {
-    refuse(`expected ${inferred.length} outputs of ${kernel}, got ${outputs.length}`, where);
-  }
-  inferred.forEach((value, index) => requireValue(define(outputs[index], where), value, where));
 }
 
 /** Asserts that a kernel call has all inputs it must have, and not more. */
@@ -269,7 +398,7 @@ function requireName(name: unknown, what: string): asserts name is string {
 }
 
 function requireValue(got: PlanValue, expected: PlanValue, where: string): void {
-  if (got.dtype !== expected.dtype || !sameShape(got.shape, expected.shape)) {
+  if (!sameValue(got, expected)) {
     refuse(`expected ${describeValue(expected)}, got ${describeValue(got)}`, where);
   }
 }
@@ -278,12 +407,8 @@ function requireCount(count: number, limit: number, what: string): void {
   if (!(count <= limit)) refuse(`expected at most ${limit} ${what}, got ${count}`);
 }
 
-function valueOf(plan: Plan, id: unknown, where: string): PlanValue {
-  const value = Number.isSafeInteger(id) ? plan.values[id as number] : undefined;
-  if (value === undefined) {
-    refuse(`expected a value id below ${plan.values.length}, got ${String(id)}`, where);
-  }
-  return value;
+function requireLength(list: readonly unknown[], length: number, what: string): void {
+  if (list.length !== length) refuse(`expected ${length} ${what}, got ${list.length}`);
 }
 
 function objectAt(candidate: unknown, where: string): Record<string, unknown> {
@@ -291,6 +416,7 @@ function objectAt(candidate: unknown, where: string): Record<string, unknown> {
   return candidate as Record<string, unknown>;
 }
 
-function refuse(text: string, where?: string): never {
-  throw new PsgdError("PLAN_INVALID", `plan: ${text}${where === undefined ? "" : `; ${where}`}`);
+function refuse(...[text, where, remedy]: [string, string?, string?]): never {
+  const parts = [`plan: ${text}`, where, remedy].filter((part) => part !== undefined);
+  throw new PsgdError("PLAN_INVALID", parts.join("; "));
 }

@@ -1,4 +1,4 @@
-import { PsgdError, type Plan, type PlanArray, type PlanDType } from "@psgd/core";
+import { PsgdError, type Plan, type PlanArray, type PlanDType, type RunContext } from "@psgd/core";
 import { elementCount } from "../kernels/kernel-call.js";
 import { ARRAY_OF } from "../validate-plan.js";
 
@@ -6,10 +6,12 @@ import { ARRAY_OF } from "../validate-plan.js";
 export class RunCheck {
   readonly #plan: Plan;
   readonly #inputs: readonly { name: string; dtype: PlanDType; length: number }[];
+  readonly #stateSize: number;
   #isDisposed = false;
 
   constructor(plan: Plan) {
     this.#plan = plan;
+    this.#stateSize = plan.state.layout.size;
     this.#inputs = plan.inputs.map(({ name, value }) => {
       const { shape, dtype } = plan.values[value]!;
       return { name, dtype, length: elementCount(shape) };
@@ -21,6 +23,7 @@ export class RunCheck {
     inputs: Readonly<Record<string, PlanArray>>,
     parameters: Float32Array,
     gradients: Float32Array | undefined,
+    context: RunContext,
   ): void {
     if (this.#isDisposed) {
       throw new PsgdError(
@@ -42,18 +45,45 @@ export class RunCheck {
     }
     if (count !== this.#inputs.length) this.#refuseUnknownInput(inputs);
     this.#requireVector(parameters, "parameters");
-    if (this.#plan.gradients.length === 0) return;
-    this.#requireVector(gradients, "gradients");
-    if (overlap(parameters, gradients)) this.#refuseOverlap("parameters");
+    if (this.#plan.gradients.length > 0) {
+      this.#requireVector(gradients, "gradients");
+      if (overlap(parameters, gradients)) this.#refuseOverlap("parameters");
+    }
+    if (this.#stateSize > 0) this.#requireState(context);
+    if (this.#plan.noise.length === 0) return;
+    for (const name of ["noiseSeed", "noiseStep"] as const) {
+      if (!Number.isSafeInteger(context[name])) {
+        throw new PsgdError(
+          "SHAPE_MISMATCH",
+          `${name}: expected a whole number, got ${String(context[name])}; plan \`${this.#plan.name}\``,
+        );
+      }
+    }
   }
 
   dispose(): void {
     this.#isDisposed = true;
   }
 
-  #requireVector(vector: unknown, what: string): asserts vector is Float32Array {
-    if (!(vector instanceof Float32Array) || vector.length !== this.#plan.layout.size) {
-      this.#refuse(what, "Float32Array", this.#plan.layout.size, vector);
+  #requireState({ state, nextState }: RunContext): void {
+    this.#requireVector(state, "state", this.#stateSize);
+    if (nextState === undefined) return;
+    this.#requireVector(nextState, "nextState", this.#stateSize);
+    if (overlap(state, nextState)) {
+      throw new PsgdError(
+        "SHAPE_MISMATCH",
+        `nextState: expected memory of its own, got that of state; plan \`${this.#plan.name}\``,
+      );
+    }
+  }
+
+  #requireVector(
+    vector: unknown,
+    what: string,
+    size = this.#plan.layout.size,
+  ): asserts vector is Float32Array {
+    if (!(vector instanceof Float32Array) || vector.length !== size) {
+      this.#refuse(what, "Float32Array", size, vector);
     }
     this.#requireOwnMemory(vector, what);
   }

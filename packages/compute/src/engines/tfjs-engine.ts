@@ -1,8 +1,20 @@
 import type * as tf from "@tensorflow/tfjs";
-import type { Engine, Executable, Plan, PlanArray, PlanNode } from "@psgd/core";
+import type {
+  Engine,
+  Executable,
+  Plan,
+  PlanArray,
+  PlanBody,
+  PlanNode,
+  RunContext,
+  TensorLayout,
+} from "@psgd/core";
+import { elementCount } from "../kernels/kernel-call.js";
 import { kernelSignature } from "../kernels/kernels.js";
 import { loadTensorFlow, type TensorFlow } from "../tensorflow.js";
 import { ARRAY_OF, validatePlan } from "../validate-plan.js";
+import { loop } from "../trace/control-flow.js";
+import { fillNoise } from "./noise.js";
 import { RunCheck } from "./run-check.js";
 
 /**
@@ -31,21 +43,25 @@ class TfjsExecutable implements Executable {
     inputs: Readonly<Record<string, PlanArray>>,
     parameters: Float32Array,
     gradients?: Float32Array,
+    context: RunContext = {},
   ): Readonly<Record<string, PlanArray>> {
-    this.#check.require(inputs, parameters, gradients);
+    this.#check.require(inputs, parameters, gradients, context);
     const previousBackend = this.#tensorflow.getBackend();
     // Setting a backend that is initialised takes effect before its promise resolves.
     void this.#tensorflow.setBackend("cpu");
     try {
       const outputs: Record<string, PlanArray> = {};
+      const plan = this.#plan;
       this.#tensorflow.tidy(() => {
-        const values = this.#compute(inputs, parameters);
-        for (const { name, value } of this.#plan.outputs) outputs[name] = this.#read(values, value);
-        this.#plan.gradients.forEach((value, index) => {
-          const { offset, size } = this.#plan.layout.tensors[index]!;
-          if (value === null) gradients!.fill(0, offset, offset + size);
-          else gradients!.set(this.#read(values, value), offset);
-        });
+        const values = this.#compute(inputs, parameters, context);
+        for (const { name, value } of plan.outputs) outputs[name] = this.#read(values, value);
+        if (gradients !== undefined) {
+          this.#readFlat(values, plan.gradients, plan.layout, gradients, ZEROS);
+        }
+        if (context.nextState !== undefined) {
+          const { next, layout } = plan.state;
+          this.#readFlat(values, next, layout, context.nextState, context.state!);
+        }
       });
       return outputs;
     } finally {
@@ -60,6 +76,7 @@ class TfjsExecutable implements Executable {
   #compute(
     inputs: Readonly<Record<string, PlanArray>>,
     parameters: Float32Array,
+    context: RunContext,
   ): readonly tf.Tensor[] {
     const plan = this.#plan;
     const values: tf.Tensor[] = [];
@@ -67,19 +84,56 @@ class TfjsExecutable implements Executable {
       const { shape, dtype } = plan.values[id]!;
       values[id] = this.#tensorflow.tensor(data, [...shape], dtype);
     };
+    const defineFlat = (
+      ids: readonly number[],
+      { tensors }: TensorLayout,
+      flat: Float32Array,
+    ): void => {
+      ids.forEach((id, index) => {
+        const { offset, size } = tensors[index]!;
+        define(id, flat.subarray(offset, offset + size));
+      });
+    };
     for (const { name, value } of plan.inputs) define(value, inputs[name]!);
-    plan.parameters.forEach((id, index) => {
-      const { offset, size } = plan.layout.tensors[index]!;
-      define(id, parameters.subarray(offset, offset + size));
+    defineFlat(plan.parameters, plan.layout, parameters);
+    defineFlat(plan.state.values, plan.state.layout, context.state ?? ZEROS);
+    plan.noise.forEach((noise, index) => {
+      const data = new Float32Array(elementCount(plan.values[noise.value]!.shape));
+      const key = { seed: context.noiseSeed!, step: context.noiseStep!, index };
+      fillNoise(noise, key, data);
+      define(noise.value, data);
     });
-    for (const { value, data } of plan.constants) define(value, data);
-    for (const node of plan.nodes) this.#dispatch(node, values);
+    this.#computeNodes(plan, values);
     return values;
   }
 
-  #dispatch({ kernel, inputs, outputs, attributes }: PlanNode, values: tf.Tensor[]): void {
+  #computeNodes(
+    { values: kinds, constants, nodes }: Pick<PlanBody, "values" | "constants" | "nodes">,
+    values: tf.Tensor[],
+  ): void {
+    for (const { value, data } of constants) {
+      const { shape, dtype } = kinds[value]!;
+      values[value] = this.#tensorflow.tensor(data, [...shape], dtype);
+    }
+    for (const node of nodes) {
+      const results = this.#resultsOf(
+        node,
+        node.inputs.map((id) => (id === null ? undefined : values[id])),
+      );
+      results.forEach((result, index) => {
+        values[node.outputs[index]!] = result;
+      });
+    }
+  }
+
+  #resultsOf(node: PlanNode, tensors: readonly (tf.Tensor | undefined)[]): readonly tf.Tensor[] {
+    const { kernel, attributes, bodies = [] } = node;
+    if (kernel === "If") {
+      const [condition, ...operands] = tensors as tf.Tensor[];
+      return this.#runBody(condition!.dataSync()[0] ? bodies[0]! : bodies[1]!, operands);
+    }
+    if (kernel === "Loop") return this.#runLoop(node, tensors as tf.Tensor[]);
     const names = kernelSignature(kernel)!.inputs;
-    const tensors = inputs.map((id) => (id === null ? undefined : values[id]));
     const given =
       names === "list"
         ? tensors
@@ -87,8 +141,48 @@ class TfjsExecutable implements Executable {
     const results = this.#tensorflow
       .engine()
       .runKernel(kernel, given as tf.NamedTensorMap, attributes as unknown as tf.NamedAttrMap);
-    [results].flat().forEach((result, index) => {
-      values[outputs[index]!] = result;
+    return [results].flat();
+  }
+
+  #runBody(body: PlanBody, inputs: readonly tf.Tensor[]): tf.Tensor[] {
+    const values: tf.Tensor[] = [];
+    body.inputs.forEach((id, index) => {
+      values[id] = inputs[index]!;
+    });
+    this.#computeNodes(body, values);
+    return body.outputs.map((id) => values[id]!);
+  }
+
+  #runLoop({ attributes, bodies }: PlanNode, inputs: readonly tf.Tensor[]): tf.Tensor[] {
+    const carriedCount = attributes["carried"] as number;
+    const sequenceEnd = carriedCount + (attributes["sequences"] as number);
+    const rest = inputs.slice(sequenceEnd);
+    const { carried, stacked } = loop({
+      times: attributes["times"] as number,
+      isReversed: attributes["isReversed"] === true,
+      carried: inputs.slice(0, carriedCount),
+      sequences: inputs.slice(carriedCount, sequenceEnd),
+      body: (before, slices) => {
+        const results = this.#runBody(bodies![0]!, [...before, ...slices, ...rest]);
+        return { carried: results.slice(0, carriedCount), stacked: results.slice(carriedCount) };
+      },
+    });
+    return [...carried, ...stacked];
+  }
+
+  /** Tensors into a flat vector; where there is none, what `otherwise` has there, or zeros. */
+  #readFlat(
+    values: readonly tf.Tensor[],
+    ids: readonly (number | null)[],
+    { tensors }: TensorLayout,
+    flat: Float32Array,
+    otherwise: Float32Array,
+  ): void {
+    ids.forEach((id, index) => {
+      const { offset, size } = tensors[index]!;
+      if (id !== null) flat.set(this.#read(values, id), offset);
+      else if (otherwise === ZEROS) flat.fill(0, offset, offset + size);
+      else flat.set(otherwise.subarray(offset, offset + size), offset);
     });
   }
 
@@ -97,3 +191,5 @@ class TfjsExecutable implements Executable {
     return ARRAY_OF[this.#plan.values[id]!.dtype].from(values[id]!.dataSync());
   }
 }
+
+const ZEROS = new Float32Array(0);

@@ -30,7 +30,7 @@ describe("layersModelFiles", () => {
       ),
     );
 
-    const files = layersModelFiles(topology, layout, trained);
+    const files = layersModelFiles(topology, { layout, weights: trained });
     const json = JSON.parse(new TextDecoder().decode(files["model.json"])) as tf.io.ModelJSON;
     expect(json.weightsManifest[0]!.paths).toEqual(["weights.bin"]);
     const loaded = await tensorflow.loadLayersModel(
@@ -52,7 +52,10 @@ describe("layersModelFiles", () => {
 
   it("refuses weights of another length", () => {
     expect(() =>
-      layersModelFiles({}, layoutOf([{ name: "w", shape: [2] }]), new Float32Array(3)),
+      layersModelFiles(
+        {},
+        { layout: layoutOf([{ name: "w", shape: [2] }]), weights: new Float32Array(3) },
+      ),
     ).toThrow(/^SHAPE_MISMATCH: weights of the layers model: expected 2 values, got 3/);
   });
 });
@@ -66,7 +69,7 @@ describe("safetensorsFile", () => {
   const weights = Float32Array.from({ length: 10 }, (_, i) => i - 4.5);
 
   it("has the bytes that the format describes", () => {
-    const file = safetensorsFile(layout, weights, { job: "42", text: "größer" });
+    const file = safetensorsFile({ layout, weights }, { job: "42", text: "größer" });
     const bytes = Buffer.from(file);
     const headerLength = Number(bytes.readBigUInt64LE(0));
     expect(headerLength % 8).toBe(0);
@@ -86,9 +89,11 @@ describe("safetensorsFile", () => {
   });
 
   it("refuses what a reader would misread", () => {
-    expect(() => safetensorsFile(layout, weights.subarray(1), {})).toThrow(/^SHAPE_MISMATCH/);
+    expect(() => safetensorsFile({ layout, weights: weights.subarray(1) }, {})).toThrow(
+      /^SHAPE_MISMATCH/,
+    );
     const taken = layoutOf([{ name: "__metadata__", shape: [1] }]);
-    expect(() => safetensorsFile(taken, new Float32Array(1), {})).toThrow(
+    expect(() => safetensorsFile({ layout: taken, weights: new Float32Array(1) }, {})).toThrow(
       /^MODEL_INVALID: tensor name/,
     );
   });

@@ -1,17 +1,17 @@
-import { requireLength, type TensorLayout } from "@psgd/core";
+import { requireLength } from "@psgd/core";
+import type { NamedTensors } from "./named-tensors.js";
 import { tensorBytes } from "./tensor-bytes.js";
 
 /**
  * A trained model as the two files that `tf.loadLayersModel` reads.
  *
  * @param topology - of `TracedModel`
- * @param weights - flat as in `layout`
+ * @param tensors - all weights of the model
  * @throws {PsgdError} SHAPE_MISMATCH
  */
 export function layersModelFiles(
   topology: Readonly<Record<string, unknown>>,
-  layout: TensorLayout,
-  weights: Float32Array,
+  { layout, weights }: NamedTensors,
 ): { readonly "model.json": Uint8Array; readonly "weights.bin": Uint8Array } {
   requireLength(weights, layout.size, "weights of the layers model");
   const model = {

@@ -1,4 +1,5 @@
-import { PsgdError, requireLength, type TensorLayout } from "@psgd/core";
+import { PsgdError, requireLength } from "@psgd/core";
+import type { NamedTensors } from "./named-tensors.js";
 import { tensorBytes } from "./tensor-bytes.js";
 
 const ALIGNMENT = 8;
@@ -7,13 +8,11 @@ const ALIGNMENT = 8;
  * Weights in the safetensors format: the length of the header as 64 bits little endian, a JSON header, the tensors.
  * Source: github.com/huggingface/safetensors, README, "Format".
  *
- * @param weights - flat as in `layout`
  * @param metadata - free text by name
  * @throws {PsgdError} SHAPE_MISMATCH; MODEL_INVALID if a tensor has the name that is kept for the metadata
  */
 export function safetensorsFile(
-  layout: TensorLayout,
-  weights: Float32Array,
+  { layout, weights }: NamedTensors,
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   requireLength(weights, layout.size, "weights of the safetensors file");

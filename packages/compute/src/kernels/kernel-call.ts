@@ -1,4 +1,10 @@
-import { PsgdError, type PlanAttribute, type PlanDType, type PlanValue } from "@psgd/core";
+import {
+  PsgdError,
+  type PlanAttribute,
+  type PlanBody,
+  type PlanDType,
+  type PlanValue,
+} from "@psgd/core";
 
 /** Number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {
@@ -7,6 +13,21 @@ export function elementCount(shape: readonly number[]): number {
 
 export function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((extent, axis) => extent === b[axis]);
+}
+
+export function sameValue(a: PlanValue, b: PlanValue): boolean {
+  return a.dtype === b.dtype && sameShape(a.shape, b.shape);
+}
+
+/** What goes into and comes out of a node's own graph. */
+export interface BodyValues {
+  readonly inputs: readonly PlanValue[];
+  readonly outputs: readonly PlanValue[];
+}
+
+export function bodyValues({ values, inputs, outputs }: PlanBody): BodyValues {
+  const at = (id: number): PlanValue => values[id]!;
+  return { inputs: inputs.map(at), outputs: outputs.map(at) };
 }
 
 /** Says a value the way messages print it: `float32 [64,10]`. */
@@ -21,6 +42,7 @@ export function describeValue(value: PlanValue): string {
 export class KernelCall {
   readonly kernel: string;
   readonly inputs: readonly (PlanValue | null)[];
+  readonly bodies: readonly BodyValues[];
   readonly #attributes: Readonly<Record<string, PlanAttribute>>;
   readonly #where: string;
 
@@ -30,9 +52,11 @@ export class KernelCall {
     inputs: readonly (PlanValue | null)[],
     attributes: Readonly<Record<string, PlanAttribute>>,
     where: string,
+    bodies: readonly BodyValues[] = [],
   ) {
     this.kernel = kernel;
     this.inputs = inputs;
+    this.bodies = bodies;
     this.#attributes = attributes;
     this.#where = where;
   }

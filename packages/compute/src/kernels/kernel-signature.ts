@@ -7,6 +7,8 @@ export interface KernelSignature {
   readonly inputs: readonly string[] | "list";
   /** The only attributes a node may carry. */
   readonly attributes: readonly string[];
+  /** How many graphs of its own a node has; none by default. */
+  readonly bodyCount?: number;
   /**
    * Checks inputs and attributes and says what comes out.
    * @throws {PsgdError} PLAN_INVALID

@@ -1,5 +1,6 @@
 import type { PlanDType, PlanValue } from "@psgd/core";
 import { ACTIVATION_ATTRIBUTES, fusedActivation } from "./fused-activation.js";
+import { CONTROL_KERNELS } from "./control-kernels.js";
 import { IMAGE_KERNELS } from "./image-kernels.js";
 import { elementCount, sameShape, type KernelCall } from "./kernel-call.js";
 import type { KernelSignature } from "./kernel-signature.js";
@@ -16,6 +17,7 @@ const ANY: readonly PlanDType[] = ["float32", "int32", "bool"];
  * (`engines/onnx/lowerings.ts`); the compiler and the kernel tests ask for the rest.
  */
 export const KERNELS = {
+  ...CONTROL_KERNELS,
   ...IMAGE_KERNELS,
   Abs: unary(NUMERIC),
   Acos: unary(FLOAT),
@@ -121,10 +123,32 @@ export const KERNELS = {
     },
   },
 
+  FusedBatchNorm: {
+    inputs: ["x", "mean", "variance", "offset?", "scale?"],
+    attributes: ["varianceEpsilon"],
+    infer: (call) => {
+      const x = call.input(0, FLOAT);
+      call.number("varianceEpsilon");
+      for (const [index, value] of call.inputs.entries()) {
+        if (value === null) continue;
+        const { shape } = call.input(index, FLOAT);
+        if (!sameShape(broadcast(call, x.shape, shape), x.shape)) {
+          call.refuse(
+            `expected input ${index} to broadcast to [${x.shape.join()}], got [${shape.join()}]`,
+          );
+        }
+      }
+      return [x];
+    },
+  },
+
   All: reduction(BOOL, "axis"),
   Any: reduction(BOOL, "axis"),
   Max: reduction(NUMERIC, "reductionIndices"),
-  Mean: reduction(FLOAT, "axis"),
+  Mean: {
+    ...reduction(ANY, "axis"),
+    infer: (call) => [{ shape: reducedShape(call, call.input(0).shape), dtype: "float32" }],
+  },
   Min: reduction(NUMERIC, "axis"),
   Prod: reduction(NUMERIC, "axis"),
   Sum: {

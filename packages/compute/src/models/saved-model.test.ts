@@ -13,7 +13,7 @@ describe("savedModel", () => {
     const model = buildModel(MODELS.mlp, { ...shape, name: "mlp" });
     const { topology, layout, initialWeights } = traceModel(model, batches);
     const trained = initialWeights.map((weight) => 2 * weight + 1);
-    const files = layersModelFiles(topology, layout, trained);
+    const files = layersModelFiles(topology, { layout, weights: trained });
 
     const builder = await savedModel(
       "model.json",

@@ -14,12 +14,12 @@ export interface PlanBackend extends tf.KernelBackend {
 /**
  * Makes the backend of a trace.
  *
- * @param onWrite - called when a tensor is made from JavaScript values
+ * @param onWrite - called when a tensor is made from JavaScript values, or from numbers drawn in JavaScript
  * @param where - the layer at hand, for messages
  */
 export function createPlanBackend(
   tensorflow: TensorFlow,
-  onWrite: () => void,
+  onWrite: (dataId: object, values: tf.BackendValues) => void,
   where: () => string,
 ): PlanBackend {
   const written = new WeakMap<object, tf.BackendValues>();
@@ -35,8 +35,8 @@ export function createPlanBackend(
     }
 
     override write(values: tf.BackendValues): object {
-      onWrite();
       const dataId = this.newDataId();
+      onWrite(dataId, values);
       written.set(dataId, values);
       return dataId;
     }
@@ -58,9 +58,9 @@ export function createPlanBackend(
       if (values === undefined) {
         throw new PsgdError(
           "PLAN_INVALID",
-          `traced value: expected tensor operations only, got a read from JavaScript; ${where()}; ` +
+          `traced value: expected tensor operations only, got a read from JavaScript${readingLine()}; ${where()}; ` +
             "a plan has no values yet while it is traced: use operations such as tf.where " +
-            "instead of dataSync(), data() or print()",
+            "or cond instead of dataSync(), data() or print()",
         );
       }
       return values;
@@ -102,4 +102,12 @@ export function createPlanBackend(
     override dispose(): void {}
   }
   return new TracingBackend();
+}
+
+/** Where the program outside of TensorFlow.js asks for the value, as ` at file:line:column`. */
+function readingLine(): string {
+  const lines = new Error().stack?.split("\n").slice(1) ?? [];
+  const line = lines.find((text) => !/@tensorflow|tfjs-|node:|plan-backend\.[jt]s/.test(text));
+  const [, place] = /\(?([^\s()]+:\d+:\d+)\)?$/.exec(line ?? "") ?? [];
+  return place === undefined ? "" : ` at ${place.replace(/^file:\/\//, "")}`;
 }

@@ -444,23 +444,27 @@ describe("a traced model", () => {
   });
 });
 
+describe("frozen layers", () => {
+  it("are state that stays, and have no gradients", () => {
+    const model = build(
+      network((layers) => layers.dense({ units: 3, trainable: false, name: "frozen" })),
+    );
+    const { train, evaluate, layout, initialState } = traced(model, "softmaxCrossEntropy");
+    expect(layout.tensors.map(({ name }) => name).join()).not.toContain("frozen");
+    expect(train.state.layout.tensors.map(({ name }) => name)).toEqual([
+      "frozen/kernel",
+      "frozen/bias",
+    ]);
+    expect(evaluate.state.layout).toEqual(train.state.layout);
+    expect(train.state.next).toEqual([null, null]);
+    const [kernel] = model.getLayer("frozen").getWeights();
+    expect([...initialState.subarray(0, kernel!.size)]).toEqual([...kernel!.dataSync()]);
+    model.dispose();
+  });
+});
+
 describe("traceModel refuses", () => {
   const refused: [string, ModelBuilder, RegExp][] = [
-    [
-      "dropout",
-      network((layers) => layers.dropout({ rate: 0.5, name: "drop" })),
-      /^PLAN_INVALID: operation randomUniform.*layer `drop`/,
-    ],
-    [
-      "batch normalisation",
-      network((layers) => layers.batchNormalization()),
-      /^MODEL_INVALID: .*trainable weights only, got `batch_normalization/,
-    ],
-    [
-      "frozen layers",
-      network((layers) => layers.dense({ units: 3, trainable: false, name: "frozen" })),
-      /^MODEL_INVALID: .*got `frozen\/kernel`/,
-    ],
     [
       "constraints",
       network((layers) => layers.dense({ units: 3, kernelConstraint: "nonNeg", name: "bound" })),

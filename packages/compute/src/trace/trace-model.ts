@@ -1,7 +1,10 @@
 import type * as tf from "@tensorflow/tfjs";
 import { isPsgdError, PsgdError, type Plan, type TensorLayout } from "@psgd/core";
 import { loadTensorFlow, type TensorFlow } from "../tensorflow.js";
-import { trace, type Tracing } from "./trace.js";
+import { layersOf } from "./layers-of.js";
+import { trace } from "./trace.js";
+import type { TracedVariable, Tracing } from "./trace-request.js";
+import { variableOf } from "./variable-of.js";
 
 /** What a model is trained for. */
 export type LossName = "softmaxCrossEntropy" | "meanSquaredError";
@@ -32,6 +35,11 @@ export interface TracedModel {
   readonly layout: TensorLayout;
   /** Flat as in `layout`. */
   readonly initialWeights: Float32Array;
+  /**
+   * What is not trained: frozen weights and moving averages, flat as in `train.state.layout`, which is that of
+   * `evaluate` too.
+   */
+  readonly initialState: Float32Array;
   /** The model in the JSON of TensorFlow.js's layers format, without weights. */
   readonly topology: Readonly<Record<string, unknown>>;
 }
@@ -46,6 +54,9 @@ export function traceModel(model: tf.LayersModel, options: TraceModelOptions): T
   requireSize(options.evaluationBatchSize, "evaluationBatchSize");
   const tensorflow = loadTensorFlow();
   const parameters = trainedWeights(model);
+  if (parameters.length === 0)
+    invalid(model, "weights to train, got none", "do not freeze all layers");
+  const state = model.nonTrainableWeights.map(tracedVariable);
   const inputShape = extents(model.inputs[0]!.shape);
   const outputShape = extents(model.outputs[0]!.shape);
   const layers = layersOf(model);
@@ -60,6 +71,7 @@ export function traceModel(model: tf.LayersModel, options: TraceModelOptions): T
       name: `${model.name}/train`,
       inputs: batch(options.batchSize),
       parameters,
+      state,
       layers,
       step: ({ x, y }, tracing) => {
         const metrics: Record<string, tf.Tensor> = {};
@@ -92,6 +104,7 @@ export function traceModel(model: tf.LayersModel, options: TraceModelOptions): T
         { name: "weight", shape: [options.evaluationBatchSize], dtype: "float32" },
       ],
       parameters,
+      state,
       layers,
       step: ({ x, y, weight }, tracing) => {
         const prediction = model.apply(x!, { training: false }) as tf.Tensor;
@@ -112,6 +125,7 @@ export function traceModel(model: tf.LayersModel, options: TraceModelOptions): T
     evaluate,
     layout: train.layout,
     initialWeights: flatWeights(parameters, train.layout),
+    initialState: flatWeights(state, train.state.layout),
     topology: model.toJSON(undefined, false) as Record<string, unknown>,
   };
 }
@@ -165,15 +179,7 @@ function traceStep(model: tf.LayersModel, run: () => Plan): Plan {
   }
 }
 
-function trainedWeights(model: tf.LayersModel): { name: string; variable: tf.Variable }[] {
-  const [frozen] = model.nonTrainableWeights;
-  if (frozen !== undefined) {
-    invalid(
-      model,
-      `trainable weights only, got \`${frozen.originalName}\``,
-      "leave out batch normalisation and make every layer trainable",
-    );
-  }
+function trainedWeights(model: tf.LayersModel): TracedVariable[] {
   return model.trainableWeights.map((weight) => {
     const { constraint } = weight as { constraint?: unknown };
     if (constraint !== undefined && constraint !== null) {
@@ -183,32 +189,20 @@ function trainedWeights(model: tf.LayersModel): { name: string; variable: tf.Var
         "constraints are applied by TensorFlow.js's optimizers, which do not run here",
       );
     }
-    const variable = weight.read();
-    if (!isVariable(variable)) throw new Error("bug: a layer's weight is not a variable");
-    return { name: weight.originalName, variable };
+    return tracedVariable(weight);
   });
 }
 
-function isVariable(tensor: tf.Tensor): tensor is tf.Variable {
-  return tensor instanceof loadTensorFlow().Variable;
+function tracedVariable(weight: tf.LayersModel["weights"][number]): TracedVariable {
+  return { name: weight.originalName, variable: variableOf(weight) };
 }
 
-function flatWeights(
-  parameters: readonly { variable: tf.Variable }[],
-  layout: TensorLayout,
-): Float32Array {
+function flatWeights(parameters: readonly TracedVariable[], layout: TensorLayout): Float32Array {
   const flat = new Float32Array(layout.size);
   parameters.forEach(({ variable }, index) => {
     flat.set(variable.dataSync(), layout.tensors[index]!.offset);
   });
   return flat;
-}
-
-/** The layers of a model and of the models within it. */
-function layersOf(model: tf.LayersModel): tf.layers.Layer[] {
-  return model.layers.flatMap((layer) =>
-    "layers" in layer ? [layer, ...layersOf(layer as tf.LayersModel)] : [layer],
-  );
 }
 
 function extents(shape: readonly (number | null)[]): number[] {

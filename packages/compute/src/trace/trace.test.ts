@@ -2,7 +2,8 @@ import type * as tf from "@tensorflow/tfjs";
 import { describe, expect, it } from "vitest";
 import { onnxEngine } from "../engines/onnx/onnx-engine.js";
 import { loadTensorFlow } from "../tensorflow.js";
-import { trace, type TraceRequest } from "./trace.js";
+import type { TraceRequest } from "./trace-request.js";
+import { trace } from "./trace.js";
 
 const tensorflow = loadTensorFlow();
 
@@ -86,12 +87,46 @@ describe("trace", () => {
   });
 
   it.each([
-    ["randomUniform", () => tensorflow.randomUniform([2, 3])],
-    ["randomNormal", () => tensorflow.randomNormal([2, 3])],
-    ["truncatedNormal", () => tensorflow.truncatedNormal([2, 3])],
-  ])("refuses random numbers: %s", (name, random) => {
-    expect(() => traceOf((x) => x.add(random()))).toThrow(
-      new RegExp(`^PLAN_INVALID: operation ${name}: expected no random numbers`),
+    ["uniform", () => tensorflow.randomUniform([2, 3]), 0, 1],
+    ["uniform", () => tensorflow.randomUniform([2, 3], -1, 3), -1, 4],
+    ["normal", () => tensorflow.randomNormal([2, 3]), 0, 1],
+    ["normal", () => tensorflow.randomNormal([2, 3], 2, 0.1), 2, 0.1],
+    ["truncatedNormal", () => tensorflow.truncatedNormal([40], 1, 3), 1, 3],
+    ["uniform", () => tensorflow.randomUniform([1]), 0, 1],
+  ] as const)("turns random numbers into noise: %s", (distribution, random, offset, scale) => {
+    const { noise, constants } = traceOf((x) => x.sum().add(random()));
+    expect(noise).toEqual([{ value: expect.any(Number) as number, distribution, offset, scale }]);
+    expect(constants).toEqual([]);
+  });
+
+  it.each([
+    ["randomUniform", () => tensorflow.randomUniform([2, 3], 0, 1, "float32", 5)],
+    ["randomUniform", () => tensorflow.randomUniform([1], 3, 9)],
+    ["randomNormal", () => tensorflow.randomNormal([2, 3], 0, 1, "float32", 5)],
+    ["randomGamma", () => tensorflow.randomGamma([2, 3], 2)],
+  ])("refuses random numbers that it could not draw again: %s", (name, random) => {
+    expect(() => traceOf((x) => x.sum().add(random()))).toThrow(
+      new RegExp(`^PLAN_INVALID: operation ${name}: expected random numbers of .*, got others`),
+    );
+  });
+
+  const counter = { value: 0 };
+  it.each([
+    ["a counter", () => ++counter.value],
+    ["Math.random", () => Math.random()],
+    ["the time", () => Date.now() / 1e12],
+    ["the date", () => new Date().getTime() / 1e12],
+  ])("finds a number that is baked in: %s", (_, number) => {
+    expect(() => traceOf((x) => x.mul(number()))).toThrow(
+      /^PLAN_INVALID: step `test`: expected the same plan from two traces, got `value` of kernel Fill that was|got a constant that was/,
+    );
+    expect(Math.random()).not.toBe(Math.random());
+    expect(new Date().getFullYear()).toBeLessThan(3000);
+  });
+
+  it("says which line reads a value", () => {
+    expect(() => traceOf((x) => x.mul(x.sum().dataSync()[0]!))).toThrow(
+      /read from JavaScript at .*trace\.test\.ts:\d+:\d+; step `test`/,
     );
   });
 
@@ -111,7 +146,9 @@ describe("trace", () => {
         counter.assign(tensorflow.scalar(7));
         return x;
       }),
-    ).toThrow(/variable `trace-test-counter`: expected a step that neither creates nor assigns/);
+    ).toThrow(
+      /variable `trace-test-counter`: expected a step that assigns only the state of its plan/,
+    );
     expect(counter.dataSync()[0]).toBe(5);
     expect(() =>
       traceOf((x) => {

@@ -1,7 +1,5 @@
 import type { Plan } from "@psgd/core";
-import { KernelCall } from "../../kernels/kernel-call.js";
-import type { KernelName } from "../../kernels/kernels.js";
-import { LOWERINGS } from "./lowerings.js";
+import { lowerGraph } from "./lower-graph.js";
 import { OnnxGraph, type Operand } from "./onnx-graph.js";
 
 /** A plan as an ONNX model, and the model's names for what the plan names. */
@@ -15,6 +13,11 @@ export interface LoweredPlan {
   readonly outputs: readonly string[];
   /** By tensor of the layout; empty without backward pass. */
   readonly gradients: readonly (string | null)[];
+  /** By tensor of the state's layout. */
+  readonly state: readonly string[];
+  readonly nextState: readonly (string | null)[];
+  /** By noise of the plan. */
+  readonly noise: readonly string[];
 }
 
 /**
@@ -31,28 +34,19 @@ export function lowerPlan(plan: Plan): LoweredPlan {
   };
   const inputs = plan.inputs.map(({ value }) => enter(value));
   const parameters = plan.parameters.map(enter);
-  for (const { value, data } of plan.constants) {
-    operands[value] = graph.constant(plan.values[value]!, data);
-  }
-  plan.nodes.forEach((node, index) => {
-    const values = node.inputs.map((id) => (id === null ? null : plan.values[id]!));
-    const outputs = node.outputs.map((id) => plan.values[id]!);
-    const lowered = LOWERINGS[node.kernel as KernelName]({
-      graph,
-      call: new KernelCall(node.kernel, values, node.attributes, `node ${index}`),
-      inputs: node.inputs.map((id) => (id === null ? null : operands[id]!)),
-      outputs,
-    });
-    const results: readonly Operand[] = "dtype" in lowered ? [lowered] : lowered;
-    node.outputs.forEach((id, output) => {
-      operands[id] = results[output]!;
-    });
-  });
+  const state = plan.state.values.map(enter);
+  const noise = plan.noise.map(({ value }) => enter(value));
+  lowerGraph(plan, graph, operands);
+  const leave = (id: number | null): string | null =>
+    id === null ? null : graph.output(operands[id]!);
   return {
     inputs,
     parameters,
     outputs: plan.outputs.map(({ value }) => graph.output(operands[value]!)),
-    gradients: plan.gradients.map((id) => (id === null ? null : graph.output(operands[id]!))),
+    gradients: plan.gradients.map(leave),
+    state,
+    nextState: plan.state.next.map(leave),
+    noise,
     model: graph.toModel(),
   };
 }

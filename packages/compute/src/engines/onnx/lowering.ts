@@ -1,4 +1,4 @@
-import type { PlanValue } from "@psgd/core";
+import type { PlanBody, PlanValue } from "@psgd/core";
 import type { KernelCall } from "../../kernels/kernel-call.js";
 import type { OnnxGraph, Operand } from "./onnx-graph.js";
 
@@ -9,6 +9,9 @@ export interface Lowered {
   /** Absent optional inputs are missing or null. */
   readonly inputs: readonly (Operand | null)[];
   readonly outputs: readonly PlanValue[];
+  readonly bodies: readonly PlanBody[];
+  /** Adds a body to a graph. @param inputs - what stands for its inputs */
+  readonly lowerBody: (graph: OnnxGraph, body: PlanBody, inputs: readonly Operand[]) => void;
 }
 
 /** How a kernel is computed by ONNX operators. */

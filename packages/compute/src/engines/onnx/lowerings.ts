@@ -1,6 +1,7 @@
-import { elementCount, sameShape, type KernelCall } from "../../kernels/kernel-call.js";
+import { elementCount, type KernelCall } from "../../kernels/kernel-call.js";
 import { sliceBounds, splitSizes, type KernelName } from "../../kernels/kernels.js";
 import { activated } from "./activated.js";
+import { lowerIf, lowerLoop } from "./control-lowerings.js";
 import {
   averagePool,
   averagePoolBack,
@@ -38,6 +39,9 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   FusedDepthwiseConv2D: convolve(true),
   MaxPool: maxPool,
   MaxPoolGrad: maxPoolBack,
+
+  If: lowerIf,
+  Loop: lowerLoop,
 
   Abs: same("Abs"),
   Acos: same("Acos"),
@@ -156,7 +160,7 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   Select: ({ graph, inputs: [condition, then, otherwise], outputs: [output] }) => {
     // onnxruntime's Where has no bool.
     const type = output!.dtype === "bool" ? "int32" : output!.dtype;
-    const [first, second] = [then!, otherwise!].map((x) => scalarOf(graph, graph.cast(x, type)));
+    const [first, second] = [then!, otherwise!].map((x) => graph.smallest(graph.cast(x, type)));
     const chosen = { shape: output!.shape, dtype: type };
     return graph.cast(graph.node("Where", [condition!, first!, second!], chosen), output!.dtype);
   },
@@ -183,6 +187,7 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
     }),
   ),
   Softmax: same("Softmax"),
+  FusedBatchNorm: batchNorm,
 
   BatchMatMul: (lowered) => matMul(lowered),
   _FusedMatMul: (lowered) =>
@@ -250,8 +255,12 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
     const sizes = splitSizes(call, x!.shape[axis]!);
     return graph.nodes("Split", [x!, graph.list(sizes)], outputs, { axis });
   },
-  Tile: ({ graph, call, inputs: [x], outputs: [output] }) =>
-    graph.node("Tile", [x!, graph.list(call.integers("reps"))], output!),
+  Tile: ({ graph, call, inputs: [x], outputs: [output] }) => {
+    const repetitions = call.integers("reps");
+    const isSpread = repetitions.every((count, axis) => count === 1 || x!.shape[axis] === 1);
+    if (isSpread) return graph.expand(x!, output!.shape);
+    return graph.node("Tile", [x!, graph.list(repetitions)], output!);
+  },
   Transpose: ({ graph, call, inputs: [x] }) => {
     const perm = call.integers("perm").map((axis) => (axis < 0 ? axis + x!.shape.length : axis));
     return graph.transpose(x!, perm);
@@ -305,29 +314,63 @@ function binary(operator: string, neutral?: number): Lowering {
   };
 }
 
-/** An input that is one number everywhere is given as one number, where the other input has the result's shape. */
+/** Of operands that broadcast the small forms are used, and the result is spread only where it must. */
 function elementwise(
   graph: OnnxGraph,
   operator: string,
   a: Operand,
   b: Operand,
-  output: Like,
+  { shape, dtype }: Like,
 ): Operand {
-  const first = sameShape(b.shape, output.shape) ? scalarOf(graph, a) : a;
-  const second = sameShape(a.shape, output.shape) ? scalarOf(graph, b) : b;
-  return graph.node(operator, [first, second], output);
+  const [first, second] = [graph.smallest(a), graph.smallest(b)];
+  const small = { shape: broadcastShape(first.shape, second.shape), dtype };
+  return graph.expand(graph.node(operator, [first, second], small), shape);
 }
 
-function scalarOf(graph: OnnxGraph, operand: Operand): Operand {
-  return operand.splat === undefined ? operand : graph.scalar(operand.splat, operand.dtype);
+function broadcastShape(a: readonly number[], b: readonly number[]): readonly number[] {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, axis) =>
+    Math.max(a[axis - rank + a.length] ?? 1, b[axis - rank + b.length] ?? 1),
+  );
 }
 
 function reduction(operator: string, attribute: "axis" | "reductionIndices" = "axis"): Lowering {
   return ({ graph, call, inputs: [x], outputs: [output] }) => {
     const axes = call.axes(attribute, x!.shape.length);
-    if (axes.length === 0) return x!;
-    return graph.node(operator, [x!], output!, reductionAttributes(call, axes));
+    const numbers = graph.cast(x!, output!.dtype);
+    if (axes.length === 0) return numbers;
+    return graph.node(operator, [numbers], output!, reductionAttributes(call, axes));
   };
+}
+
+/** Statistics and scales per channel, which is the last axis: one operator. Others broadcast. */
+function batchNorm({ graph, call, inputs, outputs: [output] }: Lowered): Operand {
+  const [x, mean, variance, offset, scale] = inputs;
+  const { shape } = x!;
+  const epsilon = call.number("varianceEpsilon");
+  const perChannel = { shape: [shape.at(-1)!], dtype: "float32" } as const;
+  const statistics = [
+    scale ?? graph.splat(perChannel, 1),
+    offset ?? graph.splat(perChannel, 0),
+    mean!,
+    variance!,
+  ];
+  if (shape.length === 4 && statistics.every((operand) => operand.shape.length === 1)) {
+    const first = graph.transpose(x!, [0, 3, 1, 2]);
+    const normal = graph.node("BatchNormalization", [first, ...statistics], first, {
+      epsilon: { float: epsilon },
+    });
+    return graph.transpose(normal, [0, 2, 3, 1]);
+  }
+  const apply = (operator: string, a: Operand, b: Operand): Operand =>
+    elementwise(graph, operator, a, b, {
+      shape: broadcastShape(a.shape, b.shape),
+      dtype: "float32",
+    });
+  const deviation = graph.node("Sqrt", [apply("Add", variance!, graph.scalar(epsilon))], variance!);
+  const normal = apply("Div", apply("Sub", x!, mean!), deviation);
+  const scaled = scale ? apply("Mul", normal, scale) : normal;
+  return graph.expand(offset ? apply("Add", scaled, offset) : scaled, output!.shape);
 }
 
 /** Reductions of booleans go over int32: onnxruntime has none of bool. */

@@ -10,7 +10,12 @@ const ELEMENT_TYPE = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 } as
 
 export type OnnxDType = PlanDType | "int64" | "float64";
 
-export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+export type OnnxAttribute =
+  | number
+  | string
+  | readonly number[]
+  | { readonly float: number }
+  | { readonly graph: OnnxGraphContent };
 
 export interface OnnxValue {
   readonly name: string;
@@ -90,6 +95,9 @@ function attributeProto(name: string, value: OnnxAttribute): Uint8Array {
     } else if ("float" in value) {
       proto.float(2, value.float);
       proto.integer(20, 1);
+    } else if ("graph" in value) {
+      proto.bytes(6, graphProto(value.graph));
+      proto.integer(20, 5);
     } else {
       for (const entry of value) proto.integer(8, entry);
       proto.integer(20, 7);

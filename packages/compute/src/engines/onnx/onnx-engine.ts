@@ -5,9 +5,12 @@ import {
   type Plan,
   type PlanArray,
   type PlanDType,
+  type RunContext,
+  type TensorLayout,
 } from "@psgd/core";
 import { elementCount } from "../../kernels/kernel-call.js";
 import { ARRAY_OF, validatePlan } from "../../validate-plan.js";
+import { fillNoise } from "../noise.js";
 import { RunCheck } from "../run-check.js";
 import { lowerPlan, type LoweredPlan } from "./lower-plan.js";
 import { openSession, type NativeSession, type NativeTensor } from "./native-session.js";
@@ -75,6 +78,13 @@ class OnnxExecutable implements Executable {
   readonly #gradientViews: readonly View[];
   /** Where gradients are always zero. */
   readonly #zeroRanges: readonly { readonly offset: number; readonly end: number }[];
+  readonly #stateViews: readonly View[];
+  readonly #nextStateViews: readonly View[];
+  /** State that a run does not change. */
+  readonly #lastingRanges: readonly { readonly offset: number; readonly end: number }[];
+  /** Where next states go that the caller does not want. */
+  readonly #unwantedState: Float32Array;
+  readonly #noise: readonly Float32Array[];
   readonly #outputs: Record<string, PlanArray> = {};
   #parameters: Float32Array | undefined;
   #gradients: Float32Array | undefined;
@@ -83,16 +93,17 @@ class OnnxExecutable implements Executable {
     this.#plan = plan;
     this.#check = new RunCheck(plan);
     this.#session = session;
-    const { tensors } = plan.layout;
     this.#inputs = plan.inputs.map(({ name, value }, index) => {
       const tensor = this.#tensor(value);
       this.#feeds[lowered.inputs[index]!] = tensor;
       return { name, tensor };
     });
-    this.#parameterViews = plan.parameters.map((value, index) => {
-      const tensor = this.#tensor(value);
-      this.#feeds[lowered.parameters[index]!] = tensor;
-      return viewOf(tensors[index]!, tensor);
+    this.#parameterViews = this.#feedViews(plan.parameters, plan.layout, lowered.parameters);
+    this.#stateViews = this.#feedViews(plan.state.values, plan.state.layout, lowered.state);
+    this.#noise = plan.noise.map(({ value }, index) => {
+      const data = new Float32Array(elementCount(plan.values[value]!.shape));
+      this.#feeds[lowered.noise[index]!] = { ...this.#tensor(value), data };
+      return data;
     });
     plan.outputs.forEach(({ name, value }, index) => {
       const tensor = this.#tensor(value);
@@ -101,24 +112,22 @@ class OnnxExecutable implements Executable {
       this.#fetches[lowered.outputs[index]!] = tensor;
       this.#outputs[name] = tensor.data;
     });
-    this.#gradientViews = plan.gradients.flatMap((value, index) => {
-      if (value === null) return [];
-      const tensor = this.#tensor(value);
-      this.#fetches[lowered.gradients[index]!] = tensor;
-      return [viewOf(tensors[index]!, tensor)];
-    });
-    this.#zeroRanges = plan.gradients.flatMap((value, index) => {
-      const { offset, size } = tensors[index]!;
-      return value === null ? [{ offset, end: offset + size }] : [];
-    });
+    this.#gradientViews = this.#fetchViews(plan.gradients, plan.layout, lowered.gradients);
+    this.#zeroRanges = rangesWithout(plan.gradients, plan.layout);
+    const { next, layout } = plan.state;
+    this.#nextStateViews = this.#fetchViews(next, layout, lowered.nextState);
+    this.#lastingRanges = rangesWithout(next, layout);
+    this.#unwantedState = new Float32Array(this.#nextStateViews.length === 0 ? 0 : layout.size);
+    point(this.#nextStateViews, this.#unwantedState);
   }
 
   run(
     inputs: Readonly<Record<string, PlanArray>>,
     parameters: Float32Array,
     gradients?: Float32Array,
+    context: RunContext = NO_CONTEXT,
   ): Readonly<Record<string, PlanArray>> {
-    this.#check.require(inputs, parameters, gradients);
+    this.#check.require(inputs, parameters, gradients, context);
     for (const { name, tensor } of this.#inputs) tensor.data = inputs[name]!;
     if (parameters !== this.#parameters) {
       point(this.#parameterViews, parameters);
@@ -128,12 +137,22 @@ class OnnxExecutable implements Executable {
       point(this.#gradientViews, gradients);
       this.#gradients = gradients;
     }
+    const { state, nextState } = context;
+    if (state !== undefined) point(this.#stateViews, state);
+    point(this.#nextStateViews, nextState ?? this.#unwantedState);
+    for (let index = 0; index < this.#noise.length; index++) {
+      const key = { seed: context.noiseSeed!, step: context.noiseStep!, index };
+      fillNoise(this.#plan.noise[index]!, key, this.#noise[index]!);
+    }
     try {
       this.#session.run(this.#feeds, this.#fetches, NO_OPTIONS);
     } catch (error) {
       throw nativeError(this.#plan, "a run without error", error);
     }
     for (const { offset, end } of this.#zeroRanges) gradients?.fill(0, offset, end);
+    for (const { offset, end } of this.#lastingRanges) {
+      nextState?.set(state!.subarray(offset, end), offset);
+    }
     return this.#outputs;
   }
 
@@ -143,7 +162,13 @@ class OnnxExecutable implements Executable {
     this.#check.dispose();
     this.#session.dispose();
     const nothing = new Float32Array(0);
-    for (const { tensor } of [...this.#inputs, ...this.#parameterViews, ...this.#gradientViews]) {
+    for (const { tensor } of [
+      ...this.#inputs,
+      ...this.#parameterViews,
+      ...this.#gradientViews,
+      ...this.#stateViews,
+      ...this.#nextStateViews,
+    ]) {
       tensor.data = nothing;
     }
     this.#parameters = undefined;
@@ -152,6 +177,31 @@ class OnnxExecutable implements Executable {
 
   #isDisposed = false;
 
+  #feedViews(
+    ids: readonly number[],
+    { tensors }: TensorLayout,
+    names: readonly string[],
+  ): readonly View[] {
+    return ids.map((id, index) => {
+      const tensor = this.#tensor(id);
+      this.#feeds[names[index]!] = tensor;
+      return viewOf(tensors[index]!, tensor);
+    });
+  }
+
+  #fetchViews(
+    ids: readonly (number | null)[],
+    { tensors }: TensorLayout,
+    names: readonly (string | null)[],
+  ): readonly View[] {
+    return ids.flatMap((id, index) => {
+      if (id === null) return [];
+      const tensor = this.#tensor(id);
+      this.#fetches[names[index]!] = tensor;
+      return [viewOf(tensors[index]!, tensor)];
+    });
+  }
+
   #tensor(value: number): NativeTensor {
     const { shape, dtype } = this.#plan.values[value]!;
     return { location: "cpu", type: dtype, dims: shape, data: EMPTY[dtype] };
@@ -159,11 +209,22 @@ class OnnxExecutable implements Executable {
 }
 
 const NO_OPTIONS = {};
+const NO_CONTEXT: RunContext = {};
 const EMPTY: Readonly<Record<PlanDType, PlanArray>> = {
   float32: new Float32Array(0),
   int32: new Int32Array(0),
   bool: new Uint8Array(0),
 };
+
+/** The parts of a flat vector that no value of the plan stands for. */
+function rangesWithout(
+  ids: readonly (number | null)[],
+  { tensors }: TensorLayout,
+): readonly { readonly offset: number; readonly end: number }[] {
+  return tensors
+    .filter((_, index) => ids[index] === null)
+    .map(({ offset, size }) => ({ offset, end: offset + size }));
+}
 
 function viewOf(
   slot: { readonly offset: number; readonly size: number },

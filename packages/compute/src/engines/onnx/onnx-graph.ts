@@ -1,9 +1,10 @@
 import type { PlanArray, PlanValue } from "@psgd/core";
-import { elementCount, sameShape } from "../../kernels/kernel-call.js";
+import { sameShape } from "../../kernels/kernel-call.js";
 import {
   modelProto,
   type OnnxAttribute,
   type OnnxDType,
+  type OnnxGraphContent,
   type OnnxInitializer,
   type OnnxNode,
   type OnnxValue,
@@ -17,6 +18,8 @@ export interface Operand {
   readonly name?: string;
   /** The value of all elements, where known. */
   readonly splat?: number;
+  /** A smaller tensor that broadcasts to it, so that consumers which broadcast need no copy. */
+  readonly spread?: Operand;
   /** What it is a reshape of, so that reshapes of reshapes collapse. */
   readonly reshapeOf?: Operand;
 }
@@ -31,7 +34,15 @@ export class OnnxGraph {
   readonly #initializers = new Map<string, OnnxInitializer>();
   readonly #spread = new Map<string, Operand>();
   readonly #computed = new Set<string>();
-  #nameCount = 0;
+  /** Names count on through the graphs within this one: ONNX knows no shadowing. */
+  readonly #names: { count: number };
+  /** Of small constants, which are named by what they hold. */
+  readonly #suffix: string;
+
+  constructor(parent?: OnnxGraph) {
+    this.#names = parent === undefined ? { count: 0 } : parent.#names;
+    this.#suffix = parent === undefined ? "" : `@${this.#names.count++}`;
+  }
 
   input({ shape, dtype }: PlanValue): Operand {
     const name = this.#newName();
@@ -109,10 +120,18 @@ export class OnnxGraph {
     return this.node("Cast", [operand], { shape: operand.shape, dtype }, { to });
   }
 
-  /** Broadcasts to a shape. */
+  /** Broadcasts to a shape; the copies are made only where they must. */
   expand(operand: Operand, shape: readonly number[]): Operand {
     if (sameShape(operand.shape, shape)) return operand;
-    return this.node("Expand", [operand, this.list(shape)], { shape, dtype: operand.dtype });
+    const { dtype, splat } = operand;
+    if (splat !== undefined) return { shape, dtype, splat };
+    return { shape, dtype, spread: operand.spread ?? operand };
+  }
+
+  /** What broadcasts to the operand and is as small as can be. */
+  smallest(operand: Operand): Operand {
+    if (operand.splat !== undefined) return this.scalar(operand.splat, operand.dtype);
+    return operand.spread ?? operand;
   }
 
   /** Makes an operand an output of the graph. @returns its name */
@@ -125,25 +144,30 @@ export class OnnxGraph {
     return name!;
   }
 
-  /** The model as bytes. */
-  toModel(): Uint8Array {
-    return modelProto({
+  /** The graph as an attribute of a node around it. */
+  content(): OnnxGraphContent {
+    return {
       nodes: this.#nodes,
       inputs: this.#inputs,
       outputs: this.#outputs,
       initializers: [...this.#initializers.values()],
-    });
+    };
+  }
+
+  /** The model as bytes. */
+  toModel(): Uint8Array {
+    return modelProto(this.content());
   }
 
   #nameOf(operand: Operand): string {
     if (operand.name !== undefined) return operand.name;
-    const { shape, dtype, splat } = operand;
-    const scalar = this.scalar(splat!, dtype);
-    if (elementCount(shape) === 1 && shape.length === 0) return scalar.name!;
-    const key = `${dtype}[${shape.join()}]${splat}`;
+    const { shape, dtype } = operand;
+    const small = this.smallest(operand);
+    if (sameShape(small.shape, shape)) return small.name!;
+    const key = `${small.name!}[${shape.join()}]`;
     let spread = this.#spread.get(key);
     if (spread === undefined) {
-      spread = this.expand(scalar, shape);
+      spread = this.node("Expand", [small, this.list(shape)], { shape, dtype });
       this.#spread.set(key, spread);
     }
     return spread.name!;
@@ -151,7 +175,7 @@ export class OnnxGraph {
 
   #small(values: readonly number[], dtype: OnnxDType, shape: readonly number[]): Operand {
     const text = values.map((value) => (Object.is(value, -0) ? "-0" : String(value))).join();
-    const name = `${dtype}[${shape.join()}]${text}`;
+    const name = `${dtype}[${shape.join()}]${text}${this.#suffix}`;
     const known = this.#initializers.get(name);
     if (known !== undefined) return { name, shape, dtype };
     return this.#initializer({ shape, dtype }, encode(values, dtype), name);
@@ -167,7 +191,7 @@ export class OnnxGraph {
   }
 
   #newName(): string {
-    return `v${this.#nameCount++}`;
+    return `v${this.#names.count++}`;
   }
 }
 
