@@ -44,6 +44,9 @@ export interface JobRequest extends CodecRequest {
   readonly nonIid: boolean;
   readonly inputSize: number | undefined;
   readonly engine: EngineName;
+  /** Names of layers that keep their weights. */
+  readonly freeze: readonly string[];
+  readonly targetAccuracy: number | undefined;
 }
 
 /** A job that can be submitted. */
@@ -128,10 +131,23 @@ export async function buildJob(
       learningRate: spec.learningRate,
     },
     model,
-    misc: { epochs: spec.epochs, engine: spec.engine, transforms },
+    misc: {
+      epochs: spec.epochs,
+      targetAccuracy: targetAccuracyOf(request, dataset),
+      engine: spec.engine,
+      transforms,
+    },
     dataset: datasetToBytes(dataset),
   });
   return { spec, packages, dataset, parameterCount: model.layout.size };
+}
+
+function targetAccuracyOf({ targetAccuracy }: JobRequest, dataset: Dataset): number | undefined {
+  if (targetAccuracy === undefined || dataset.task === "classification") return targetAccuracy;
+  throw new PsgdError(
+    "SETTINGS_INVALID",
+    `\`--target-accuracy\`: expected a data set with classes, got ${dataset.name}, whose targets are numbers; leave it out`,
+  );
 }
 
 function transformsOf(request: JobRequest, dataset: Dataset): readonly TransformDescription[] {
@@ -159,6 +175,7 @@ async function traceRequested(request: JobRequest, dataset: Dataset) {
     name: request.model,
   });
   try {
+    freeze(model, request.freeze);
     const traced = traceModel(model, {
       batchSize: request.batchSize,
       evaluationBatchSize: EVALUATION_BATCH_SIZE,
@@ -167,6 +184,21 @@ async function traceRequested(request: JobRequest, dataset: Dataset) {
     return { ...traced, evaluationBatchSize: EVALUATION_BATCH_SIZE };
   } finally {
     model.dispose();
+  }
+}
+
+/** Makes layers keep their weights: these are neither trained nor sent. */
+function freeze(model: ReturnType<typeof buildModel>, names: readonly string[]): void {
+  const known = model.layers.map(({ name }) => name);
+  for (const name of names) {
+    const layer = model.layers.find((candidate) => candidate.name === name);
+    if (layer === undefined) {
+      throw new PsgdError(
+        "MODEL_INVALID",
+        `\`--freeze\`: expected layers of the model (${known.join(", ")}), got ${JSON.stringify(name)}${didYouMean(nearMiss(name, known))}`,
+      );
+    }
+    layer.trainable = false;
   }
 }
 

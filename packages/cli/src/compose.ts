@@ -1,7 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { homedir, hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { layersModelFiles, onnxEngine, safetensorsFile, tfjsEngine } from "@psgd/compute";
+import {
+  joinTensors,
+  layersModelFiles,
+  onnxEngine,
+  safetensorsFile,
+  tfjsEngine,
+} from "@psgd/compute";
 import {
   PsgdError,
   type Engine,
@@ -74,10 +80,16 @@ export function nodeWorld(options: { transport: Transport; workDirectory: string
       );
     },
     loadModule: moduleLoader(join(options.workDirectory, "bundles")),
-    modelFiles: ({ topology, layout }, weights) => ({
-      ...layersModelFiles(topology as Readonly<Record<string, unknown>>, layout, weights),
-      "model.safetensors": safetensorsFile(layout, weights, { format: "psgd", version: VERSION }),
-    }),
+    modelFiles: ({ topology, layout, train }, weights, state) => {
+      const whole = joinTensors(
+        { layout, weights },
+        { layout: train.state.layout, weights: state },
+      );
+      return {
+        ...layersModelFiles(topology as Readonly<Record<string, unknown>>, whole),
+        "model.safetensors": safetensorsFile(whole, { format: "psgd", version: VERSION }),
+      };
+    },
     logger: (write, nodeId) =>
       lineLogger(`Training ${nodeId < 0 ? "ps" : `node-${nodeId}`}`, systemClock, write),
     incarnationSeed: randomBytes(16).toString("hex"),

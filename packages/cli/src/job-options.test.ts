@@ -33,6 +33,8 @@ describe("the options of a job", () => {
       nonIid: false,
       inputSize: undefined,
       engine: "onnx",
+      freeze: [],
+      targetAccuracy: undefined,
     });
   });
 

@@ -123,6 +123,17 @@ const JOB_OPTIONS = {
     default: "onnx",
     describe: "what computes the training steps",
   },
+  freeze: {
+    type: "string",
+    array: true,
+    default: [],
+    defaultDescription: "none",
+    describe: "layer that keeps its weights, neither trained nor sent; may be given more than once",
+  },
+  "target-accuracy": {
+    type: "number",
+    describe: "stop after the epoch whose accuracy reaches this, between 0 and 1",
+  },
   "sync-timeout": {
     type: "number",
     default: 10,
@@ -204,6 +215,14 @@ export function jobRequestOf(args: JobArguments): JobRequest {
     nonIid: args["non-iid"] as boolean,
     inputSize: optional("input", () => whole("input")),
     engine: args["engine"] as EngineName,
+    freeze: args["freeze"] as readonly string[],
+    targetAccuracy: optional("target-accuracy", () =>
+      number(
+        "target-accuracy",
+        "a number more than 0 and at most 1",
+        (value) => value > 0 && value <= 1,
+      ),
+    ),
   };
   if (faults.length > 0)
     throw new PsgdError("SETTINGS_INVALID", `${faults.join("; ")}; see \`--help\``);

@@ -50,7 +50,7 @@ function camelCase(option: string): string {
 }
 
 /** Options that may be given more than once. */
-const REPEATABLE: readonly string[] = ["_", "param", "label"];
+const REPEATABLE: readonly string[] = ["_", "param", "label", "freeze"];
 
 /**
  * Asserts that every other option is given once, in whatever spelling.

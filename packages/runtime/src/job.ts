@@ -113,6 +113,8 @@ export interface WeightsAndLayersPackage {
   readonly evaluationBatchSize: number;
   readonly layout: TensorLayout;
   readonly initialWeights: Float32Array;
+  /** Flat as in `train.state.layout`: frozen weights and moving averages, which nodes keep to themselves. */
+  readonly initialState: Float32Array;
   /** TensorFlow.js layers topology, for the final model's file. */
   readonly topology: unknown;
 }
@@ -120,6 +122,8 @@ export interface WeightsAndLayersPackage {
 /** What is left: names, and what is done with the data. */
 export interface MiscPackage {
   readonly epochs: number;
+  /** Training ends after the epoch that reaches it. */
+  readonly targetAccuracy?: number | undefined;
   readonly engine: string;
   readonly transforms: readonly TransformDescription[];
 }

@@ -37,7 +37,7 @@ const OPTION_GROUPS = {
   ],
   "Training:": [
     ...["model", "dataset", "input", "non-iid", "image-classification", "batch-size", "epochs"],
-    ...["steps", "gradient-descent", "learn-rate", "seed", "engine"],
+    ...["steps", "target-accuracy", "gradient-descent", "learn-rate", "freeze", "seed", "engine"],
   ],
   "Where it runs:": ["local", "workers", "nats", "network-bandwidth"],
   "A job that was submitted:": ["detach", "retrieve", "cancel"],

@@ -21,6 +21,8 @@ export type PeerMessage =
   | { readonly type: "block"; readonly message: BlockMessage }
   /** The sender has taken its last step and only forwards from now on. */
   | { readonly type: "done" }
+  /** What this node, the first, says at the end of an epoch: whether training ends here. */
+  | { readonly type: "verdict"; readonly isEnough: boolean }
   /** The job cannot go on; `node` is where it broke. A worker says it for a node that cannot any more. */
   | { readonly type: "abort"; readonly node: NodeId; readonly error: ErrorRecord };
 
@@ -53,6 +55,7 @@ export class Mesh {
   readonly #links = new Map<NodeId, Link>();
   readonly #greeted = new Set<NodeId>();
   readonly #done = new Set<NodeId>();
+  readonly #verdicts: boolean[] = [];
   readonly #nodeOfAddress: ReadonlyMap<string, NodeId>;
   #endpoint: LinkEndpoint | undefined;
   #hasFailed = false;
@@ -110,6 +113,21 @@ export class Mesh {
     for (const link of this.#links.values()) {
       if (link.queuedBytes > MAX_QUEUED_BYTES) await link.drained(MAX_QUEUED_BYTES);
     }
+  }
+
+  /**
+   * Whether training ends after the epoch at hand, as node 0 says: what each node finds for itself may differ by a
+   * rounding, and one that goes on alone would wait for ever.
+   */
+  async isEnough(own: boolean): Promise<boolean> {
+    if (this.#options.nodeId !== 0) {
+      await this.#until(() => this.#verdicts.length > 0);
+      return this.#verdicts.shift()!;
+    }
+    for (const [peer, link] of this.#links) {
+      if (peer >= 0) link.send({ type: "verdict", isEnough: own } satisfies PeerMessage);
+    }
+    return own;
   }
 
   /** Says that this node has taken its last step, and waits until `nodes` have said so. */
@@ -183,6 +201,9 @@ export class Mesh {
         break;
       case "done":
         if (peer !== undefined) this.#done.add(peer);
+        break;
+      case "verdict":
+        this.#verdicts.push(message.isEnough);
         break;
       case "abort":
         this.#fail(relayed(message.error, message.node));

@@ -14,6 +14,7 @@ export interface NodeWorld {
   readonly modelFiles: (
     model: WeightsAndLayersPackage,
     weights: Float32Array,
+    state: Float32Array,
   ) => Readonly<Record<string, Uint8Array>>;
   /** A logger that writes formatted lines. */
   readonly logger: (write: (line: string) => void, nodeId: NodeId) => Logger;

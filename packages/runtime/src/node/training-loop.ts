@@ -63,6 +63,9 @@ export class TrainingLoop {
   readonly #parts: Prepared;
   readonly #x: Float32Array;
   readonly #y: Float32Array;
+  /** Before and after a run of the training plan; they take turns. */
+  #state: Float32Array;
+  #nextState: Float32Array;
   #loss: number | undefined;
   #accuracy: number | undefined;
   #startedAt = 0;
@@ -73,6 +76,8 @@ export class TrainingLoop {
     const { batchSize } = parts.settings;
     this.#x = new Float32Array(batchSize * parts.trainView.inputSize);
     this.#y = new Float32Array(batchSize * parts.trainView.targetSize);
+    this.#state = parts.model.initialState.slice();
+    this.#nextState = this.#state.slice();
   }
 
   /** Compiles the plans and reads the data. */
@@ -124,7 +129,9 @@ export class TrainingLoop {
     const { stepCount } = settings;
     const { resultDelay } = optimizer.rule;
     this.#startedAt = world.clock.now();
-    for (let step = 0; step < stepCount; step++) {
+    let lastStep = stepCount - 1;
+    let evaluation: Evaluation | undefined;
+    for (let step = 0; step <= lastStep; step++) {
       const blocks = this.#computeBlocks(step);
       if (resultDelay === 1 && step > 0) optimizer.apply(await exchange.pull(step - 1), weights);
       this.#toContent(blocks);
@@ -134,16 +141,21 @@ export class TrainingLoop {
       await this.#traceStep(step, mesh);
       // Lets frames in and out: a codec that needs nobody would never give the event loop a turn.
       await world.clock.nextTurn();
-      if ((step + 1) % sampler.stepsPerEpoch === 0 && step + 1 < stepCount)
-        await this.#endEpoch(step);
+      if ((step + 1) % sampler.stepsPerEpoch === 0 && step < lastStep) {
+        evaluation = await this.#endEpoch(step);
+        if (await this.#isEnough(evaluation.accuracy, mesh)) lastStep = step;
+        else evaluation = undefined;
+      }
     }
-    if (resultDelay === 1 && stepCount > 0)
-      optimizer.apply(await exchange.pull(stepCount - 1), weights);
-    const evaluation = await this.#endEpoch(stepCount - 1);
-    this.#tellProgress(stepCount - 1, mesh);
+    if (resultDelay === 1) {
+      optimizer.apply(await exchange.pull(lastStep), weights);
+      evaluation = undefined;
+    }
+    evaluation ??= await this.#endEpoch(lastStep);
+    this.#tellProgress(lastStep, mesh);
     await this.#writeModel();
     await trace.flush();
-    return { steps: stepCount, evaluation, modelSha256: digest(weights) };
+    return { steps: lastStep + 1, evaluation, modelSha256: digest(weights) };
   }
 
   /** Also of a node that has failed, the trace is kept. */
@@ -162,7 +174,14 @@ export class TrainingLoop {
       fillBatch(trainView, sampler.rows({ step, blockId }), { x: this.#x, y: this.#y });
       // A new array each time: it becomes the codec's own.
       const content = new Float32Array(model.layout.size);
-      const { loss, accuracy } = train.run({ x: this.#x, y: this.#y }, weights, content);
+      const { loss, accuracy } = train.run({ x: this.#x, y: this.#y }, weights, content, {
+        state: this.#state,
+        nextState: this.#nextState,
+        noiseSeed: this.#parts.seed,
+        // A block is the same wherever it is computed.
+        noiseStep: step * settings.blockCount + blockId,
+      });
+      [this.#state, this.#nextState] = [this.#nextState, this.#state];
       this.#loss! += loss![0]! / blockIds.length;
       this.#accuracy =
         accuracy === undefined ? undefined : this.#accuracy! + accuracy[0]! / blockIds.length;
@@ -170,6 +189,17 @@ export class TrainingLoop {
     });
     if (!Number.isFinite(this.#loss)) throw this.#notFinite("loss", this.#loss, step);
     return blocks;
+  }
+
+  async #isEnough(accuracy: number | undefined, mesh: Mesh): Promise<boolean> {
+    const { misc, codecs, log } = this.#parts;
+    const { targetAccuracy } = misc;
+    if (targetAccuracy === undefined) return false;
+    const own = accuracy !== undefined && accuracy >= targetAccuracy;
+    // Asynchronous nodes wait for nobody, also not to learn that they may stop.
+    const isEnough = codecs.sync === "ssgd" ? await mesh.isEnough(own) : own;
+    if (isEnough) log.info(`Target accuracy ${targetAccuracy} reached, training ends here.`);
+    return isEnough;
   }
 
   #toContent(blocks: readonly BlockWeight[]): void {
@@ -254,7 +284,7 @@ export class TrainingLoop {
     });
   }
 
-  async #endEpoch(step: number): Promise<{ loss: number; accuracy: number | undefined }> {
+  async #endEpoch(step: number): Promise<Evaluation> {
     const { trace, log, weights, world } = this.#parts;
     this.#requireFinite(weights, "weight", step);
     const evaluation = await this.#evaluate();
@@ -272,7 +302,7 @@ export class TrainingLoop {
   }
 
   /** Over the whole test set; the last batch is filled up with rows that weigh nothing. */
-  async #evaluate(): Promise<{ loss: number; accuracy: number | undefined }> {
+  async #evaluate(): Promise<Evaluation> {
     const { evaluate, testView, model, weights, world } = this.#parts;
     const size = model.evaluationBatchSize;
     const x = new Float32Array(size * testView.inputSize);
@@ -290,7 +320,9 @@ export class TrainingLoop {
       };
       fillBatch(testView, rows, batch);
       weight.fill(1, 0, count).fill(0, count);
-      const outputs = evaluate.run({ x, y, weight }, weights);
+      const outputs = evaluate.run({ x, y, weight }, weights, undefined, {
+        state: this.#state,
+      });
       lossSum += outputs["lossSum"]![0]!;
       const correct = outputs["correctCount"]?.[0];
       if (correct !== undefined) correctCount = (correctCount ?? 0) + correct;
@@ -305,7 +337,7 @@ export class TrainingLoop {
   async #writeModel(): Promise<void> {
     const { assignment, world, model, weights } = this.#parts;
     const directory = resultKey(assignment.jobId, assignment.nodeId);
-    for (const [path, content] of Object.entries(world.modelFiles(model, weights))) {
+    for (const [path, content] of Object.entries(world.modelFiles(model, weights, this.#state))) {
       await world.store.write(`${directory}/model/${path}`, content);
     }
   }
@@ -313,6 +345,11 @@ export class TrainingLoop {
   #epochOf(step: number): number {
     return Math.floor(step / this.#parts.sampler.stepsPerEpoch) + 1;
   }
+}
+
+interface Evaluation {
+  readonly loss: number;
+  readonly accuracy: number | undefined;
 }
 
 function digest(weights: Float32Array): string {
