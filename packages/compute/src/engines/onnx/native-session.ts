@@ -51,8 +51,8 @@ export function openSession(model: Uint8Array, threads: number): NativeSession {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: "all",
-    // Errors only: plans with dead constants make warnings that nobody can act on.
-    logSeverityLevel: 3,
+    // Errors are thrown; what is only logged (dead constants, say) is nothing that anybody can act on.
+    logSeverityLevel: 4,
   } satisfies InferenceSession.SessionOptions);
   return session;
 }
