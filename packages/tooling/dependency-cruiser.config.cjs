@@ -6,6 +6,7 @@ const MAY_IMPORT = {
   sgd: ["core"],
   data: ["core"],
   compute: ["core"],
+  remote: ["core", "wire", "compute"],
   runtime: ["core", "wire", "transport", "sgd", "data"],
   harness: ["core", "wire", "transport", "sgd", "runtime"],
 };

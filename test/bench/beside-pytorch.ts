@@ -12,7 +12,6 @@ import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import type * as tf from "@tensorflow/tfjs";
 import {
   buildModel,
   loadTensorFlow,
@@ -20,6 +19,7 @@ import {
   onnxEngine,
   traceTrainFunction,
   type ModelBuilder,
+  type Tensor,
 } from "@psgd/compute";
 import { PROJECT_ROOT } from "../support/project-root.js";
 import { median } from "./median.js";
@@ -82,7 +82,7 @@ async function prepare(name: string): Promise<Ours> {
   const { losses, Reduction, train } = loadTensorFlow();
   model.compile({
     optimizer: train.sgd(0.01),
-    loss: (labels: tf.Tensor, logits: tf.Tensor) =>
+    loss: (labels: Tensor, logits: Tensor) =>
       losses.softmaxCrossEntropy(labels, logits, undefined, undefined, Reduction.NONE),
   });
   const startedAt = performance.now();

@@ -67,6 +67,9 @@ export function openDataset(
   return loadDataset(name, { store: diskStore(directory), directory, download, ...options });
 }
 
+/** What runs the plans of a worker's callers. */
+export const planEngine = onnxEngine;
+
 /** The world of a node in this process or thread. */
 export function nodeWorld(options: { transport: Transport; workDirectory: string }): NodeWorld {
   return {

@@ -48,6 +48,8 @@ const EXIT_OF: Record<ErrorCode, ExitName> = {
   WIRE_VERSION: "rejected",
   PLAN_INVALID: "usage",
   MODEL_INVALID: "usage",
+  POINTER_GONE: "usage",
+  WORKER_LOST: "nodeLost",
   BACKEND_UNAVAILABLE: "rejected",
   DATA_UNAVAILABLE: "dataOrDisk",
   DATA_CORRUPT: "dataOrDisk",

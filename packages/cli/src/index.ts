@@ -18,6 +18,7 @@ import { requireOnce, usageFault } from "./usage-fault.js";
 import type { Argv } from "yargs";
 
 export type { CodecTestDefinition } from "./commands/test-codec.js";
+export { RemoteCluster } from "./remote-cluster.js";
 export { EXIT_CODES, exitCodeOf } from "./exit-codes.js";
 
 type Arguments = Readonly<Record<string, unknown>>;

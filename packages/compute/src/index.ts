@@ -1,5 +1,7 @@
 export { loadTensorFlow, type TensorFlow } from "./tensorflow.js";
+export type { Tensor, Variable } from "@tensorflow/tfjs";
 export { PLAN_LIMITS, validatePlan } from "./validate-plan.js";
+export { estimateCost, type PlanCost } from "./plan-cost.js";
 export { trace, traceStep, type TracedStep } from "./trace/trace.js";
 export type { StepResult, TracedVariable, TraceRequest, Tracing } from "./trace/trace-request.js";
 export {

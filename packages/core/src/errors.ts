@@ -33,6 +33,8 @@ export const ERROR_CODES = {
   WIRE_VERSION: "The other side speaks another version of the protocol.",
   PLAN_INVALID: "A compute plan is malformed, too large or uses an unknown kernel.",
   MODEL_INVALID: "A model file does not build a model that can be trained here.",
+  POINTER_GONE: "A pointer refers to something that its worker does not hold, or not any more.",
+  WORKER_LOST: "A worker that computes for a caller is gone.",
   BACKEND_UNAVAILABLE: "A compute engine cannot run on this machine.",
   DATA_UNAVAILABLE: "A dataset is not on this machine and cannot be downloaded.",
   DATA_CORRUPT: "A data file does not have the expected content.",

@@ -14,6 +14,7 @@ export {
   type Placement,
   type SubmitOptions,
 } from "./coordinator.js";
+export type { PlanProcess, StartPlanProcess } from "./plan-service.js";
 export { placeNodes, type WorkerFile } from "./placement.js";
 export { fetchResults, listRecords, type NodeResults } from "./results.js";
 export { watchConnection } from "./connection-watch.js";

@@ -31,6 +31,7 @@ import {
 import type { PeerMessage } from "./node/mesh.js";
 import type { NodeEvent } from "./node/node-world.js";
 import type { NodeHandle, NodeHost } from "./node-host.js";
+import { PlanService, type StartPlanProcess } from "./plan-service.js";
 import { nodeKey, packageKey, recordKey, resultKey } from "./worker-store.js";
 import { readWorkerRequest, type WorkerReply } from "./worker-protocol.js";
 
@@ -45,6 +46,8 @@ export interface WorkerDaemonOptions {
   readonly log: Logger;
   /** Makes a package from what this machine has anyway (a data set in its own data directory), or says it cannot. */
   readonly provide?: (sha256: string) => Promise<Uint8Array | undefined>;
+  /** Runs the plans that callers send; without it the worker takes none. */
+  readonly startPlans?: StartPlanProcess;
 }
 
 /** A node that was asked to stop and has not is killed after this. */
@@ -78,6 +81,7 @@ export class WorkerDaemon {
   readonly #attached = new Map<string, Set<Link>>();
   /** Requests that are being worked on. */
   readonly #handling = new Set<Promise<void>>();
+  readonly #plans: PlanService | undefined;
   #endpoint: LinkEndpoint | undefined;
   #announcement: Listener | undefined;
   #isStopping = false;
@@ -86,6 +90,9 @@ export class WorkerDaemon {
 
   private constructor(options: WorkerDaemonOptions) {
     this.#options = options;
+    const { startPlans: start, log } = options;
+    const address = `plans.${options.info.workerId}`;
+    this.#plans = start === undefined ? undefined : new PlanService({ address, start, log });
   }
 
   /** Connects, settles what an earlier run of this worker left behind, and announces itself. */
@@ -140,6 +147,7 @@ export class WorkerDaemon {
     }
     await Promise.race([this.#idle(), sleep(clock, STOP_GRACE_MS + LAST_WORDS_MS)]);
     await Promise.race([this.#unattached(), sleep(clock, LAST_FETCH_MS)]);
+    this.#plans?.stop();
     await this.#endpoint?.close();
     // Who stops us may remove the store's directory next.
     await Promise.race([Promise.all(this.#handling), sleep(clock, LAST_WORDS_MS)]);
@@ -198,6 +206,8 @@ export class WorkerDaemon {
         return this.#sendResults(link, request);
       case "retrieved":
         return this.#markRetrieved(request);
+      case "plans":
+        return this.#servePlans(link);
     }
   }
 
@@ -475,7 +485,22 @@ export class WorkerDaemon {
     });
   }
 
+  async #servePlans(link: Link): Promise<void> {
+    try {
+      if (this.#plans === undefined) {
+        throw new PsgdError(
+          "BACKEND_UNAVAILABLE",
+          "plans: expected a worker that runs them, got one that does not",
+        );
+      }
+      await this.#plans.attach(link);
+    } catch (error) {
+      this.#reply(link, { type: "plansEnded", error: toErrorRecord(error) });
+    }
+  }
+
   async #forget(link: Link): Promise<void> {
+    this.#plans?.forget(link);
     for (const [jobId, links] of this.#attached) {
       links.delete(link);
       if (links.size === 0) this.#attached.delete(jobId);

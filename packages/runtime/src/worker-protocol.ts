@@ -28,6 +28,8 @@ export type WorkerRequest =
   | { readonly type: "cancel"; readonly jobId: string; readonly error: ErrorRecord }
   | { readonly type: "records" }
   | ({ readonly type: "fetch" } & OfNode)
+  /** I have plans to run; tell me where. */
+  | { readonly type: "plans" }
   /** The results are safe at the submitter's. */
   | ({ readonly type: "retrieved" } & OfNode);
 
@@ -48,7 +50,11 @@ export type WorkerReply =
   | ({ readonly type: "ended"; readonly record: NodeRecord } & OfNode)
   | { readonly type: "records"; readonly records: readonly NodeRecord[] }
   | ({ readonly type: "file"; readonly path: string; readonly content: Uint8Array } & OfNode)
-  | ({ readonly type: "fetched"; readonly record: NodeRecord } & OfNode);
+  | ({ readonly type: "fetched"; readonly record: NodeRecord } & OfNode)
+  /** Plans are served here from now on. */
+  | { readonly type: "plansReady"; readonly address: string }
+  /** They are not any more, or cannot be. */
+  | { readonly type: "plansEnded"; readonly error: ErrorRecord };
 
 /** More nodes than any job can have; a list of them must not fill a worker's memory. */
 const MAX_NODES = 2 ** 16;
@@ -72,6 +78,7 @@ function faultOf(value: unknown): string | undefined {
   const { type } = value;
   switch (type) {
     case "records":
+    case "plans":
       return undefined;
     case "attach":
       return faultOfJob(value);

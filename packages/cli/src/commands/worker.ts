@@ -24,6 +24,7 @@ import {
 } from "../compose.js";
 import type { NodeProcessConfig } from "../node-process.js";
 import { withUnderscores } from "../job-options.js";
+import { planProcessStarter } from "../start-plan-process.js";
 import { localPackages } from "../local-packages.js";
 
 const NODE_PROCESS = fileURLToPath(new URL("../node-process.js", import.meta.url));
@@ -136,6 +137,7 @@ export async function runWorker(args: Readonly<Record<string, unknown>>): Promis
     random,
     log,
     provide: localPackages(log),
+    startPlans: planProcessStarter(natsUrl),
   });
   // From here on: whoever reads that it has started may stop it.
   const termination = terminationSignal();

@@ -113,7 +113,7 @@ function backwardPass(
 
   // How much the sums of the gates follow the cell (input, forget, candidate) and the output (out), at all times.
   const gates = gatesOf(sums, activation);
-  const [input, forget, , out] = gates.split(4, 2) as tf.Tensor3D[];
+  const [input, forget, , out] = gates.split<tf.Tensor3D>(4, 2);
   const [slopeIn, slopeForget, , slopeOut] = slopesOf(gates, sums, activation).split(4, 2);
   const candidate = sums.slice([0, 0, 2 * units], [times, batch, units]).tanh();
   const ofCell = cells.tanh();
