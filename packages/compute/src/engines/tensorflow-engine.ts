@@ -1,0 +1,67 @@
+import { createRequire } from "node:module";
+import { PsgdError, type Engine } from "@psgd/core";
+import { loadTensorFlow, type TensorFlow } from "../tensorflow.js";
+import { validatePlan } from "../validate-plan.js";
+import { requireNodes } from "./require-nodes.js";
+import { TfjsExecutable } from "./tfjs-engine.js";
+
+/** The faster first. */
+const PACKAGES = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"];
+const BACKEND = "tensorflow";
+
+/**
+ * A plan's kernels dispatched one by one on TensorFlow's native library, on a GPU where its package for that is
+ * installed and works, else on the CPU. Both packages are left to the user: they download hundreds of megabytes.
+ */
+export function tensorflowEngine(): Engine {
+  return {
+    name: BACKEND,
+    compile: async (candidate) => {
+      const plan = validatePlan(candidate);
+      requireNodes(plan, BACKEND, ({ kernel, attributes }) =>
+        kernel === "AvgPoolGrad" && attributes["pad"] === "same"
+          ? "with padding, which it divides by another number than TensorFlow.js does"
+          : undefined,
+      );
+      return new TfjsExecutable(plan, loadNative(), BACKEND);
+    },
+  };
+}
+
+let loaded: TensorFlow | undefined;
+
+/** @throws {PsgdError} BACKEND_UNAVAILABLE */
+function loadNative(): TensorFlow {
+  if (loaded !== undefined) return loaded;
+  const tensorflow = loadTensorFlow();
+  const previous = tensorflow.getBackend();
+  const faults: string[] = [];
+  for (const name of PACKAGES) {
+    try {
+      createRequire(import.meta.url)(name);
+      requireArithmetic(tensorflow);
+      loaded = tensorflow;
+      return tensorflow;
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      faults.push(`${name}: "${text.trim().split("\n")[0]!}"`);
+    } finally {
+      // They make themselves the backend of everything.
+      void tensorflow.setBackend(previous);
+    }
+  }
+  throw new PsgdError(
+    "BACKEND_UNAVAILABLE",
+    `tensorflow engine: expected one of its packages to work, got ${faults.join("; ")}; ` +
+      "install one with `npm install --ignore-scripts=false @tensorflow/tfjs-node@4.22.0` (or tfjs-node-gpu), or use the onnx engine",
+  );
+}
+
+/** A library may load and still not compute, or belong to another copy of TensorFlow.js. */
+function requireArithmetic(tensorflow: TensorFlow): void {
+  if (!tensorflow.engine().backendNames().includes(BACKEND))
+    throw new Error("it belongs to another copy of @tensorflow/tfjs");
+  void tensorflow.setBackend(BACKEND);
+  const eleven = tensorflow.tidy(() => tensorflow.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);
+  if (eleven !== 11) throw new Error(`[1 2] times [3 4] is ${eleven}`);
+}
