@@ -10,9 +10,9 @@ import { toErrorRecord, type Plan } from "@psgd/core";
 import { buildModel } from "../models/build-model.js";
 import { MODELS } from "../models/registry.js";
 import { traceModel } from "../trace/trace-model.js";
-import { measureStep } from "./measure-step.js";
 import { PROBE_BATCH, type EngineProbe } from "./probe-engines.js";
 import { ENGINES, type EngineName } from "./registry.js";
+import { Trial } from "./trial.js";
 
 // NOTE: `readFileSync` of a pipe makes Node 20 resolve no symbolic links any more, so that packages are not found.
 const given = await buffer(process.stdin);
@@ -23,7 +23,7 @@ for (const name of process.argv.slice(2) as EngineName[])
 async function probe(name: EngineName): Promise<EngineProbe> {
   try {
     const executable = await ENGINES[name]().compile(plan);
-    const stepMs = measureStep(executable, plan);
+    const stepMs = new Trial(plan).measure(executable);
     executable.dispose();
     return { name, isAvailable: true, stepMs };
   } catch (error) {

@@ -2,8 +2,9 @@ import { createRequire } from "node:module";
 import { PsgdError, type Engine } from "@psgd/core";
 import { loadTensorFlow, type TensorFlow } from "../tensorflow.js";
 import { validatePlan } from "../validate-plan.js";
-import { requireNodes } from "./require-nodes.js";
+import { onnxEngine } from "./onnx/onnx-engine.js";
 import { TfjsExecutable } from "./tfjs-engine.js";
+import { Trial } from "./trial.js";
 
 /** The faster first. */
 const PACKAGES = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"];
@@ -18,12 +19,11 @@ export function tensorflowEngine(): Engine {
     name: BACKEND,
     compile: async (candidate) => {
       const plan = validatePlan(candidate);
-      requireNodes(plan, BACKEND, ({ kernel, attributes }) =>
-        kernel === "AvgPoolGrad" && attributes["pad"] === "same"
-          ? "with padding, which it divides by another number than TensorFlow.js does"
-          : undefined,
-      );
-      return new TfjsExecutable(plan, loadNative(), BACKEND);
+      const executable = new TfjsExecutable(plan, loadNative(), BACKEND);
+      const reference = await onnxEngine().compile(plan);
+      new Trial(plan).requireAgreement(BACKEND, executable, reference);
+      reference.dispose();
+      return executable;
     },
   };
 }

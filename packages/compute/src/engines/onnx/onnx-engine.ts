@@ -1,6 +1,5 @@
-import { PsgdError, layoutOf, type Engine, type Plan, type PlanNode } from "@psgd/core";
-import { validatePlan } from "../../validate-plan.js";
-import { requireNodes } from "../require-nodes.js";
+import { PsgdError, layoutOf, type Engine, type Executable, type Plan } from "@psgd/core";
+import { Trial } from "../trial.js";
 import { compileOnnx } from "./onnx-executable.js";
 import { nativeSessions, type OnnxProvider } from "./native-session.js";
 import type { OpenSession } from "./onnx-session.js";
@@ -26,21 +25,30 @@ export function onnxEngine({
   return {
     name,
     compile: async (plan) => {
-      const openSession = nativeSessions({ provider, threads });
-      if (provider !== "cpu") requireProvider(name, openSession);
-      if (provider === "webgpu") requireNodes(validatePlan(plan), name, webgpuFault);
-      return compileOnnx(plan, openSession);
+      if (provider === "cpu") return compileOnnx(plan, nativeSessions({ provider, threads }));
+      return compileChecked(name, plan, nativeSessions({ provider, threads }));
     },
   };
 }
 
-/** Its MaxPool does not say where the largest value was, and the gradient goes there. */
-function webgpuFault({ kernel }: PlanNode): string | undefined {
-  return kernel === "MaxPoolGrad" ? "(onnxruntime has none on WebGPU)" : undefined;
+/** A device may be missing, and one that is there may compute otherwise: its results are held against the CPU's. */
+function compileChecked(name: string, plan: Plan, openSession: OpenSession): Executable {
+  requireDevice(name, openSession);
+  const executable = compileOnnx(plan, openSession);
+  const reference = compileOnnx(plan, nativeSessions({ provider: "cpu", threads: 1 }));
+  try {
+    new Trial(plan).requireAgreement(name, executable, reference);
+    return executable;
+  } catch (error) {
+    executable.dispose();
+    throw error;
+  } finally {
+    reference.dispose();
+  }
 }
 
 /** Tells a device that is not there from a plan that the device refuses. */
-function requireProvider(name: string, openSession: OpenSession): void {
+function requireDevice(name: string, openSession: OpenSession): void {
   try {
     const executable = compileOnnx(DOUBLE, openSession);
     const { doubled } = executable.run({ x: Float32Array.of(2) }, new Float32Array(0));
