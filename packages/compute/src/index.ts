@@ -24,7 +24,12 @@ export { autoEngine } from "./engines/auto-engine.js";
 export { onnxEngine } from "./engines/onnx/onnx-engine.js";
 export { wasmEngine } from "./engines/onnx/wasm-engine.js";
 export { disableTelemetry } from "./engines/onnx/telemetry.js";
-export { PROBE_BATCH, probeEngines, type EngineProbe } from "./engines/probe-engines.js";
+export {
+  PROBE_BATCH,
+  availableEngines,
+  probeEngines,
+  type EngineProbe,
+} from "./engines/probe-engines.js";
 export { ENGINES, type EngineName } from "./engines/registry.js";
 export { tensorflowEngine } from "./engines/tensorflow-engine.js";
 export { tfjsEngine } from "./engines/tfjs-engine.js";

@@ -3,7 +3,7 @@ import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Argv } from "yargs";
-import { probeEngines } from "@psgd/compute";
+import { availableEngines } from "@psgd/compute";
 import { PsgdError, type Logger } from "@psgd/core";
 import {
   WorkerDaemon,
@@ -115,11 +115,11 @@ export async function runWorker(args: Readonly<Record<string, unknown>>): Promis
   // First of all a line: a log that cannot be written ends the worker now, not while it runs a job.
   log.info(`Worker version: ${VERSION}.`);
   const natsUrl = args["nats"] as string;
-  const probes = probeEngines();
+  const searching = availableEngines();
   const cluster = await connectCluster(natsUrl, `worker ${name}`);
   const random = systemRandom();
   const workerId = `${name.replaceAll(/[^\w-]/g, "-")}-${random.uint32().toString(36)}`;
-  const engines = (await probes).flatMap((probe) => (probe.isAvailable ? [probe.name] : []));
+  const engines = await searching;
   const config: NodeProcessConfig = { natsUrl, workDirectory };
   const daemon = await WorkerDaemon.start({
     info: {

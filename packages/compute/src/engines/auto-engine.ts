@@ -1,9 +1,6 @@
 import type { Engine, Plan } from "@psgd/core";
 import { probeEngines, type EngineProbe } from "./probe-engines.js";
-import { ENGINES, type EngineName } from "./registry.js";
-
-/** The reference is slow beyond measuring; it serves where nothing else runs. */
-const REFERENCE = "tfjs";
+import { ENGINES, FAST_ENGINE_NAMES, REFERENCE_ENGINE } from "./registry.js";
 
 /**
  * The fastest engine of this machine for the first plan that is compiled, which later plans get too: the others are
@@ -23,13 +20,12 @@ export function autoEngine(say: (line: string) => void): Engine {
 }
 
 async function choose(plan: Plan, say: (line: string) => void): Promise<Engine> {
-  const names = (Object.keys(ENGINES) as EngineName[]).filter((name) => name !== REFERENCE);
-  const [fastest, ...others] = (await probeEngines({ names, plan }))
+  const [fastest, ...others] = (await probeEngines({ names: FAST_ENGINE_NAMES, plan }))
     .filter((probe): probe is EngineProbe & { isAvailable: true } => probe.isAvailable)
     .sort((a, b) => a.stepMs - b.stepMs);
   if (fastest === undefined) {
-    say(`Engine: ${REFERENCE}, as no other runs this model here.`);
-    return ENGINES[REFERENCE]();
+    say(`Engine: ${REFERENCE_ENGINE}, as no other runs this model here.`);
+    return ENGINES[REFERENCE_ENGINE]();
   }
   const rest = others.map(({ name, stepMs }) => `; ${name} ${milliseconds(stepMs)}`).join("");
   say(`Engine: ${fastest.name} (${milliseconds(fastest.stepMs)} a step${rest}).`);

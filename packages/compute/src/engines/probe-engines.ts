@@ -4,7 +4,8 @@ import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { serialize } from "node:v8";
 import type { Plan } from "@psgd/core";
-import { ENGINES, type EngineName } from "./registry.js";
+import { DOUBLE } from "./double-plan.js";
+import { ENGINES, FAST_ENGINE_NAMES, REFERENCE_ENGINE, type EngineName } from "./registry.js";
 
 /** Whether an engine works on this machine. */
 export type EngineProbe =
@@ -42,6 +43,15 @@ export async function probeEngines(
     if (culprit !== undefined) probes.push({ name: culprit, isAvailable: false, reason: end });
   }
   return probes;
+}
+
+/**
+ * The names of those that work on this machine, found out as cheaply as can be: with the smallest plan, and without
+ * the reference, which is JavaScript alone and runs everywhere.
+ */
+export async function availableEngines(): Promise<readonly EngineName[]> {
+  const probes = await probeEngines({ names: FAST_ENGINE_NAMES, plan: DOUBLE });
+  return [...probes.flatMap((probe) => (probe.isAvailable ? [probe.name] : [])), REFERENCE_ENGINE];
 }
 
 /** @returns what it found until it ended, and how it ended */

@@ -15,3 +15,10 @@ export const ENGINES = {
 } as const satisfies Record<string, () => Engine>;
 
 export type EngineName = keyof typeof ENGINES;
+
+/** Slow, and right: the others are tested against it. */
+export const REFERENCE_ENGINE = "tfjs" satisfies EngineName;
+
+export const FAST_ENGINE_NAMES: readonly EngineName[] = (
+  Object.keys(ENGINES) as EngineName[]
+).filter((name) => name !== REFERENCE_ENGINE);

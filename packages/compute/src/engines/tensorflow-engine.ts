@@ -32,22 +32,13 @@ let loaded: TensorFlow | undefined;
 
 /** @throws {PsgdError} BACKEND_UNAVAILABLE */
 function loadNative(): TensorFlow {
-  if (loaded !== undefined) return loaded;
-  const tensorflow = loadTensorFlow();
-  const previous = tensorflow.getBackend();
   const faults: string[] = [];
   for (const name of PACKAGES) {
     try {
-      createRequire(import.meta.url)(name);
-      requireArithmetic(tensorflow);
-      loaded = tensorflow;
-      return tensorflow;
+      return (loaded ??= load(name));
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       faults.push(`${name}: "${text.trim().split("\n")[0]!}"`);
-    } finally {
-      // They make themselves the backend of everything.
-      void tensorflow.setBackend(previous);
     }
   }
   throw new PsgdError(
@@ -58,10 +49,22 @@ function loadNative(): TensorFlow {
 }
 
 /** A library may load and still not compute, or belong to another copy of TensorFlow.js. */
-function requireArithmetic(tensorflow: TensorFlow): void {
-  if (!tensorflow.engine().backendNames().includes(BACKEND))
-    throw new Error("it belongs to another copy of @tensorflow/tfjs");
-  void tensorflow.setBackend(BACKEND);
-  const eleven = tensorflow.tidy(() => tensorflow.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);
-  if (eleven !== 11) throw new Error(`[1 2] times [3 4] is ${eleven}`);
+function load(name: string): TensorFlow {
+  const require = createRequire(import.meta.url);
+  // Looked for first: TensorFlow.js is not loaded for nothing.
+  const file = require.resolve(name);
+  const tensorflow = loadTensorFlow();
+  const previous = tensorflow.getBackend();
+  try {
+    require(file);
+    if (!tensorflow.engine().backendNames().includes(BACKEND))
+      throw new Error("it belongs to another copy of @tensorflow/tfjs");
+    void tensorflow.setBackend(BACKEND);
+    const eleven = tensorflow.tidy(() => tensorflow.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);
+    if (eleven !== 11) throw new Error(`[1 2] times [3 4] is ${eleven}`);
+    return tensorflow;
+  } finally {
+    // The package has made itself the backend of everything.
+    void tensorflow.setBackend(previous);
+  }
 }

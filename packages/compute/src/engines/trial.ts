@@ -3,8 +3,7 @@ import { elementCount } from "../kernels/kernel-call.js";
 import { fillNoise } from "./noise.js";
 import { ARRAY_OF } from "../validate-plan.js";
 
-const LEAST_STEPS = 3;
-const ENOUGH_MS = 100;
+const STEPS = { least: 3, most: 200, enoughMs: 50 };
 /** Of the largest value of a vector: float32 in another order, and functions of a GPU, stay below. */
 const TOLERANCE = 1e-3;
 
@@ -35,7 +34,8 @@ export class Trial {
     this.#run(executable);
     const startedAt = performance.now();
     let fastestMs = Infinity;
-    for (let step = 0; step < LEAST_STEPS || performance.now() - startedAt < ENOUGH_MS; step++) {
+    for (let step = 0; step < STEPS.most; step++) {
+      if (step >= STEPS.least && performance.now() - startedAt > STEPS.enoughMs) break;
       const before = performance.now();
       this.#run(executable);
       fastestMs = Math.min(fastestMs, performance.now() - before);

@@ -1,4 +1,5 @@
-import { PsgdError, layoutOf, type Engine, type Executable, type Plan } from "@psgd/core";
+import { PsgdError, type Engine, type Executable, type Plan } from "@psgd/core";
+import { DOUBLE } from "../double-plan.js";
 import { Trial } from "../trial.js";
 import { compileOnnx } from "./onnx-executable.js";
 import { nativeSessions, type OnnxProvider } from "./native-session.js";
@@ -64,22 +65,3 @@ function requireDevice(name: string, openSession: OpenSession): void {
     );
   }
 }
-
-const DOUBLE: Plan = {
-  format: "psgd-plan",
-  version: 2,
-  name: "double",
-  values: [
-    { shape: [1], dtype: "float32" },
-    { shape: [1], dtype: "float32" },
-  ],
-  inputs: [{ name: "x", value: 0 }],
-  layout: layoutOf([]),
-  parameters: [],
-  state: { layout: layoutOf([]), values: [], next: [] },
-  noise: [],
-  constants: [],
-  nodes: [{ kernel: "Add", inputs: [0, 0], attributes: {}, outputs: [1] }],
-  outputs: [{ name: "doubled", value: 1 }],
-  gradients: [],
-};
