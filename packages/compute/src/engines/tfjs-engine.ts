@@ -150,7 +150,7 @@ export class TfjsExecutable implements Executable {
     } catch (cause) {
       throw new PsgdError(
         "PLAN_INVALID",
-        `plan \`${this.#plan.name}\`: expected kernel ${kernel} to run on TensorFlow.js's ${this.#backend} backend, got "${String(cause)}"; use the onnx engine`,
+        `plan \`${this.#plan.name}\`: expected kernel ${kernel} to run on TensorFlow.js's ${this.#backend} backend, got "${String(cause).replaceAll(/\s+/g, " ")}"; use the onnx engine`,
         { cause },
       );
     }
