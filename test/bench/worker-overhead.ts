@@ -14,6 +14,7 @@ import { parseArgs } from "node:util";
 import { hasMnist } from "../support/has-mnist.js";
 import { readTrace, startCluster, type Cluster } from "../support/cluster.js";
 import { startNode } from "../support/processes.js";
+import { median } from "./median.js";
 
 const TARGET_RATIO = 0.8;
 
@@ -52,12 +53,6 @@ async function workerStepsPerSec(cluster: Cluster, run: number): Promise<number>
     elapsedSec += row["Time"]! - before["Time"]!;
   }
   return stepCount / elapsedSec;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
 await using cluster = await startCluster({ workerCount: 1 });

@@ -8,7 +8,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/transport": 2_150,
   "packages/sgd": 1_500,
   "packages/data": 1_600,
-  "packages/compute": 6_050,
+  "packages/compute": 6_550,
   "packages/runtime": 3_320,
   "packages/harness": 1_500,
   "packages/cli": 3_400,

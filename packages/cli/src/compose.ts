@@ -6,6 +6,7 @@ import {
   autoEngine,
   joinTensors,
   layersModelFiles,
+  onnxModelFile,
   safetensorsFile,
   type EngineName,
 } from "@psgd/compute";
@@ -78,13 +79,14 @@ export function nodeWorld(options: { transport: Transport; workDirectory: string
       );
     },
     loadModule: moduleLoader(join(options.workDirectory, "bundles")),
-    modelFiles: ({ topology, layout, train }, weights, state) => {
+    modelFiles: ({ topology, layout, train, predict }, weights, state) => {
       const whole = joinTensors(
         { layout, weights },
         { layout: train.state.layout, weights: state },
       );
       return {
         ...layersModelFiles(topology as Readonly<Record<string, unknown>>, whole),
+        "model.onnx": onnxModelFile(predict, { parameters: weights, state }),
         "model.safetensors": safetensorsFile(whole, { format: "psgd", version: VERSION }),
       };
     },

@@ -83,7 +83,7 @@ const JOB_OPTIONS = {
     alias: "D",
     type: "string",
     default: "mnist",
-    describe: `${Object.keys(DATASETS).join(", ")}; digits and simlin are synthetic, made from a seed`,
+    describe: `${Object.keys(DATASETS).join(", ")}; all but mnist are synthetic, made from a seed`,
   },
   input: {
     alias: "I",

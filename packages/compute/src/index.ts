@@ -35,4 +35,5 @@ export { tensorflowEngine } from "./engines/tensorflow-engine.js";
 export { tfjsEngine } from "./engines/tfjs-engine.js";
 export { joinTensors, type NamedTensors } from "./export/named-tensors.js";
 export { layersModelFiles } from "./export/layers-model.js";
+export { onnxModelFile } from "./export/onnx-model.js";
 export { safetensorsFile } from "./export/safetensors.js";

@@ -16,9 +16,9 @@ export type TransformDescription = { readonly name: TransformName } & Readonly<
 
 /** What a job uses that names no transforms. */
 export function defaultTransforms(dataset: Dataset): readonly TransformDescription[] {
-  return dataset.task === "classification" && dataset.train.inputs instanceof Uint8Array
-    ? [{ name: "shuffle" }, { name: "image_cls" }]
-    : [{ name: "shuffle" }];
+  if (dataset.task !== "classification") return [{ name: "shuffle" }];
+  const isImages = dataset.train.inputs instanceof Uint8Array;
+  return [{ name: "shuffle" }, { name: isImages ? "image_cls" : "one_hot" }];
 }
 
 /**

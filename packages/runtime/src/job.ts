@@ -110,6 +110,7 @@ export interface CodecAndSgdPackage {
 export interface WeightsAndLayersPackage {
   readonly train: Plan;
   readonly evaluate: Plan;
+  readonly predict: Plan;
   readonly evaluationBatchSize: number;
   readonly layout: TensorLayout;
   readonly initialWeights: Float32Array;

@@ -55,6 +55,10 @@ const broadcastPairs: Case[] = [
   { inputs: [matrix, float([4], wave(4, 1))] },
   { inputs: [float([]), matrix] },
   { inputs: [float([3, 1]), float([1, 4], wave(4, 2))] },
+  // Short rows, of which the engine makes long ones.
+  { inputs: [float([2, 5, 30, 3]), float([3], wave(3, 1))] },
+  { inputs: [float([1, 1, 3], wave(3, 1)), float([4, 50, 3])] },
+  { inputs: [float([70, 2]), float([1, 2], wave(2, 1))] },
 ];
 const comparisons: Case[] = [
   { inputs: [signs, float([4], [-3.5, 0, -0.25, 1])] },

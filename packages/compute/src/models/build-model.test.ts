@@ -59,6 +59,8 @@ describe("buildModel", () => {
     ["mcmahan-cnn", [784], 1_663_370],
     ["mcmahan-cnn", [28, 28, 1], 1_663_370],
     ["lenet5", [784], 61_706],
+    // 256 * 8; then 4 * units * (inputs + units + 1) for each LSTM; 257 * 10.
+    ["lstm-char", [20], 2_048 + 4 * 256 * (8 + 257) + 4 * 256 * (256 + 257) + 2_570],
   ] as const)("builds %s for samples of shape %j with %d weights", (name, inputShape, count) => {
     const model = buildModel(MODELS[name], { name, inputShape, outputSize: 10, seed: 1 });
     expect(model.countParams()).toBe(count);

@@ -97,9 +97,13 @@ function runLoop(
 
 function recordLoop(request: LoopRequest, times: number): LoopResult {
   const { carried, sequences = [], shared = [], isReversed = false, body } = request;
-  const keepsCarried = loadTensorFlow().engine().state.gradientDepth > 0;
-  // The backward pass uses them when the scope that made them is over.
-  for (const tensor of shared) if (!tensor.isDisposed) activeRecorder()!.keep(tensor);
+  const { gradientDepth, kernelDepth } = loadTensorFlow().engine().state;
+  // Within a kernel there is no tape; whatever has gradients there has its own.
+  const keepsCarried = gradientDepth > 0 && kernelDepth === 0;
+  // The backward pass uses them when the scope that made them is over; variables outlive it by themselves.
+  for (const tensor of shared) {
+    if (!(tensor instanceof loadTensorFlow().Variable)) activeRecorder()!.keep(tensor);
+  }
   const attributes: LoopAttributes = {
     times,
     carriedCount: carried.length,

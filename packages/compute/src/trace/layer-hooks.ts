@@ -1,5 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
 import { activeRecorder } from "./active-recorder.js";
+import { recurrentCall } from "./recurrent-call.js";
 
 /** Tells the recorder which layer is at work; `release` leaves the layers as they were. */
 export function hookLayers(layers: readonly tf.layers.Layer[]): { release: () => void } {
@@ -9,7 +10,7 @@ export function hookLayers(layers: readonly tf.layers.Layer[]): { release: () =>
     layer.call = (inputs, kwargs) => {
       const { layerStack } = activeRecorder()!;
       layerStack.push(layer.name);
-      const result = call(inputs, kwargs);
+      const result = recurrentCall(layer, inputs, kwargs) ?? call(inputs, kwargs);
       // Left on the stack if the call throws, so that the message names the layer.
       layerStack.pop();
       return result;

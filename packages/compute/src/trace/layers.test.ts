@@ -90,6 +90,26 @@ const NETWORKS: Readonly<Record<string, Network>> = {
     isNoisy: true,
   },
   gru: { inputShape: sequence, hidden: (l) => [l.gru({ units: 3 })] },
+  "a long lstm, which is a loop": {
+    inputShape: [33, 2],
+    hidden: (l) => [l.lstm({ units: 3, returnSequences: true }), l.lstm({ units: 2 })],
+  },
+  "a long gru that goes backwards": {
+    inputShape: [33, 2],
+    hidden: (l) => [
+      l.gru({ units: 3, goBackwards: true, returnSequences: true }),
+      l.globalAveragePooling1d(),
+    ],
+  },
+  "a long bidirectional simpleRNN": {
+    inputShape: [33, 2],
+    hidden: (l) => [l.bidirectional({ layer: l.simpleRNN({ units: 3 }), mergeMode: "concat" })],
+  },
+  "a long lstm with dropout": {
+    inputShape: [33, 2],
+    hidden: (l) => [l.lstm({ units: 2, recurrentDropout: 0.2 })],
+    isNoisy: true,
+  },
   embedding: {
     inputShape: [4],
     hidden: (l) => [l.embedding({ inputDim: 10, outputDim: 3 }), l.flatten()],

@@ -32,6 +32,8 @@ export interface TracedModel {
    * as in prediction. No gradients.
    */
   readonly evaluate: Plan;
+  /** Input `x` [97, …], output `prediction` [97, outputs]: what the model gives. Layers behave as in prediction. */
+  readonly predict: Plan;
   readonly layout: TensorLayout;
   /** Flat as in `layout`. */
   readonly initialWeights: Float32Array;
@@ -120,15 +122,32 @@ export function traceModel(model: tf.LayersModel, options: TraceModelOptions): T
       },
     }),
   );
+  const predict = traceStep(model, () =>
+    trace({
+      name: `${model.name}/predict`,
+      inputs: batch(PREDICTION_BATCH_SIZE).slice(0, 1),
+      parameters,
+      state,
+      layers,
+      step: ({ x }) => ({
+        outputs: { prediction: model.apply(x!, { training: false }) as tf.Tensor },
+        gradients: [],
+      }),
+    }),
+  );
   return {
     train,
     evaluate,
+    predict,
     layout: train.layout,
     initialWeights: flatWeights(parameters, train.layout),
     initialState: flatWeights(state, train.state.layout),
     topology: model.toJSON(undefined, false) as Record<string, unknown>,
   };
 }
+
+/** A prime that hardly any other extent is a multiple of: an export opens the batch where it finds it. */
+const PREDICTION_BATCH_SIZE = 97;
 
 interface SampleLosses {
   /** [batch] */

@@ -214,7 +214,7 @@ describe("loadDataset", () => {
   test.each(["MNIST", "", "constructor", "__proto__"])("refuses the name %j", async (name) => {
     await expect(loadDataset(name, options(memoryStore({})))).rejects.toThrow(
       "SETTINGS_INVALID: Input dataset type cannot find any matches. " +
-        `dataset: expected one of mnist, digits, simlin, got ${JSON.stringify(name)}`,
+        `dataset: expected one of mnist, digits, simlin, markov, got ${JSON.stringify(name)}`,
     );
   });
 

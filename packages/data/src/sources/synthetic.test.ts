@@ -3,8 +3,9 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { BlockSampler } from "../block-sampler.js";
 import type { Samples } from "../dataset.js";
 import { fillBatch } from "../fill-batch.js";
-import { prepareData } from "../prepare-data.js";
+import { defaultTransforms, prepareData } from "../prepare-data.js";
 import { generateDigits } from "./digits.js";
+import { generateMarkov } from "./markov.js";
 import { generateSimlin } from "./simlin.js";
 
 afterEach(() => void vi.restoreAllMocks());
@@ -15,6 +16,7 @@ const INEXACT = ["sin", "cos", "tan", "exp", "log", "pow", "hypot", "cbrt", "ata
 describe.each([
   ["digits", (seed: number) => generateDigits(seed, 50, 20)],
   ["simlin", (seed: number) => generateSimlin(seed).dataset],
+  ["markov", (seed: number) => generateMarkov(seed, 50, 20).dataset],
 ])("%s", (_, generate) => {
   test("is the same from the same seed and another from another", () => {
     expect(generate(3).sha256).toBe(generate(3).sha256);
@@ -226,3 +228,36 @@ class Network {
     for (let k = 0; k < output.length; k++) output[k]! /= total;
   }
 }
+
+describe("the text of the Markov chain", () => {
+  const { dataset, truth } = generateMarkov(5);
+  const { inputs, targets, count } = dataset.test;
+  const length = dataset.inputShape[0]!;
+
+  test("follows the chain, with the likeliest letter half of the time", () => {
+    const ranks = [0, 0, 0];
+    for (let row = 0; row < count; row++) {
+      const [before, last] = inputs.subarray((row + 1) * length - 2, (row + 1) * length);
+      const rank = truth.followers[27 * before! + last!]!.indexOf(targets[row]!);
+      expect(rank).toBeGreaterThanOrEqual(0);
+      ranks[rank]!++;
+    }
+    // Five standard deviations of a binomial count.
+    const limit = 5 * Math.sqrt(0.25 * count);
+    expect(Math.abs(ranks[0]! - count / 2)).toBeLessThan(limit);
+    expect(Math.abs(ranks[1]! - count / 4)).toBeLessThan(limit);
+  });
+
+  test("comes to a model as numbers, with one-hot labels", () => {
+    const { train } = prepareData(dataset, defaultTransforms(dataset), {
+      seed: 1,
+      blockCount: 1,
+      batchSize: 2,
+    });
+    const [x, y] = [new Float32Array(2 * length), new Float32Array(2 * 27)];
+    fillBatch(train, Uint32Array.of(0, 1), { x, y });
+    expect(x).toEqual(dataset.train.inputs.slice(0, 2 * length));
+    expect(y[dataset.train.targets[0]!]).toBe(1);
+    expect(y.reduce((sum, value) => sum + value, 0)).toBe(2);
+  });
+});

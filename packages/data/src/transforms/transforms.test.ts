@@ -227,7 +227,7 @@ describe("parseTransforms", () => {
         7,
       ]),
     ).toThrow(
-      'SETTINGS_INVALID: transform 0: expected a name among shuffle, image_cls, make_non_iid, true_non_iid, got "sort"; ' +
+      'SETTINGS_INVALID: transform 0: expected a name among shuffle, image_cls, one_hot, make_non_iid, true_non_iid, got "sort"; ' +
         "transform 1: `batchSize` of `true_non_iid`: expected a whole number from 1, got 0; " +
         "transform 1: `disorder` of `true_non_iid`: expected a fraction from 0 to 1, got 1.5; " +
         'transform 2: `shuffle` has no parameter "seed"; ' +

@@ -6,7 +6,7 @@ import { OnnxGraph, type Operand } from "./onnx-graph.js";
 export const lowerIf: Lowering = ({ graph, inputs, outputs, bodies, lowerBody }) => {
   const [condition, ...operands] = inputs as Operand[];
   const branches = bodies.map((body) => {
-    const inner = new OnnxGraph(graph);
+    const inner = new OnnxGraph({ parent: graph });
     lowerBody(inner, body, operands);
     return { graph: inner.content() };
   });
@@ -20,7 +20,7 @@ export const lowerIf: Lowering = ({ graph, inputs, outputs, bodies, lowerBody })
 export const lowerLoop: Lowering = ({ graph, call, inputs, outputs, bodies, lowerBody }) => {
   const { times, carriedCount, sequenceCount, isReversed } = loopOf(call);
   const [body] = bodies;
-  const inner = new OnnxGraph(graph);
+  const inner = new OnnxGraph({ parent: graph });
   const given = carriedCount + sequenceCount;
   const operands = inputs.map((operand, index) =>
     index < given ? inner.input(body!.values[body!.inputs[index]!]!) : operand!,

@@ -222,8 +222,14 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   },
   Pack: ({ graph, call, inputs, outputs: [output] }) => {
     const axis = call.axis("axis", output!.shape.length);
-    const shape = output!.shape.map((extent, index) => (index === axis ? 1 : extent));
-    const parts = inputs.map((input) => graph.reshape(input!, shape));
+    const { shape, dtype } = output!;
+    if (axis === 0 && shape.length > 1) {
+      // One after the other, the parts need no axis of their own.
+      const rows = { shape: [shape[0]! * shape[1]!, ...shape.slice(2)], dtype };
+      return graph.reshape(graph.node("Concat", inputs, rows, { axis }), shape);
+    }
+    const part = shape.map((extent, index) => (index === axis ? 1 : extent));
+    const parts = inputs.map((input) => graph.reshape(input!, part));
     return graph.node("Concat", parts, output!, { axis });
   },
   PadV2: ({ graph, call, inputs: [x], outputs: [output] }) => {
@@ -267,6 +273,11 @@ export const LOWERINGS: Readonly<Record<KernelName, Lowering>> = {
   },
   Unpack: ({ graph, call, inputs: [x], outputs }) => {
     const axis = call.axis("axis", x!.shape.length);
+    if (axis === 0 && x!.shape.length > 1) {
+      const [count, rows, ...rest] = x!.shape;
+      const whole = graph.reshape(x!, [count! * rows!, ...rest]);
+      return graph.nodes("Split", [whole, graph.list(outputs.map(() => rows!))], outputs, { axis });
+    }
     const shape = x!.shape.map((extent, index) => (index === axis ? 1 : extent));
     const parts = graph.nodes(
       "Split",
@@ -323,8 +334,42 @@ function elementwise(
   { shape, dtype }: Like,
 ): Operand {
   const [first, second] = [graph.smallest(a), graph.smallest(b)];
-  const small = { shape: broadcastShape(first.shape, second.shape), dtype };
-  return graph.expand(graph.node(operator, [first, second], small), shape);
+  const small = broadcastShape(first.shape, second.shape);
+  const rows = Math.max(rowsToMerge(first.shape, small), rowsToMerge(second.shape, small));
+  if (rows === 1) {
+    return graph.expand(graph.node(operator, [first, second], { shape: small, dtype }), shape);
+  }
+  const [width, wide] = [small.at(-1)!, mergedShape(small, rows)];
+  const merged = [first, second].map((operand) =>
+    elementCount(operand.shape) === width
+      ? graph.reshape(graph.expand(graph.reshape(operand, [1, width]), [rows, width]), [
+          rows * width,
+        ])
+      : graph.reshape(operand, wide),
+  );
+  const result = graph.node(operator, merged, { shape: wide, dtype });
+  return graph.expand(graph.reshape(result, small), shape);
+}
+
+/** Below this, onnxruntime's inner loop over a row that broadcasts is short enough to be slow (five times, at 6). */
+const WIDE_ROW = 64;
+
+/** How many rows of a shape to see as one, so that a short row that broadcasts to it becomes a long one; 1 for none. */
+function rowsToMerge(row: readonly number[], shape: readonly number[]): number {
+  const width = shape.at(-1) ?? 1;
+  const isRow = row.at(-1) === width && elementCount(row) === width && width > 1;
+  if (!isRow || width >= WIDE_ROW || elementCount(shape) === width) return 1;
+  let rows = 1;
+  for (let axis = shape.length - 2; axis > 0 && rows * width < WIDE_ROW; axis--) {
+    rows *= shape[axis]!;
+  }
+  return rows;
+}
+
+function mergedShape(shape: readonly number[], rows: number): readonly number[] {
+  let axis = shape.length - 1;
+  for (let merged = 1; merged < rows;) merged *= shape[--axis]!;
+  return [...shape.slice(0, axis), rows * shape.at(-1)!];
 }
 
 function broadcastShape(a: readonly number[], b: readonly number[]): readonly number[] {
@@ -428,7 +473,7 @@ function matMul(
   const [transA, transB] = [call.flag("transposeA"), call.flag("transposeB")];
   const { shape, dtype } = output!;
   const isSingle = [a!, b!].every((input) => elementCount(input.shape.slice(0, -2)) === 1);
-  if (isSingle && (bias === null || bias.shape.length <= 1)) {
+  if (isSingle && (bias === null || bias.shape.length <= 2)) {
     const [first, second] = [a!, b!].map((input) => graph.reshape(input, input.shape.slice(-2)));
     const product = graph.node(
       "Gemm",

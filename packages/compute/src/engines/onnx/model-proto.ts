@@ -20,10 +20,12 @@ export type OnnxAttribute =
 export interface OnnxValue {
   readonly name: string;
   readonly dtype: OnnxDType;
-  readonly shape: readonly number[];
+  /** Extents; a name where any will do. */
+  readonly shape: readonly (number | string)[];
 }
 
 export interface OnnxInitializer extends OnnxValue {
+  readonly shape: readonly number[];
   /** The values, little endian. */
   readonly bytes: Uint8Array;
 }
@@ -119,7 +121,10 @@ function valueInfoProto({ name, dtype, shape }: OnnxValue): Uint8Array {
     for (const extent of shape) {
       proto.bytes(
         1,
-        message((dimension) => dimension.integer(1, extent)),
+        message((dimension) => {
+          if (typeof extent === "number") dimension.integer(1, extent);
+          else dimension.text(2, extent);
+        }),
       );
     }
   });

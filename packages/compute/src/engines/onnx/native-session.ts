@@ -48,8 +48,8 @@ export function nativeSessions({
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       graphOptimizationLevel: "all",
-      // Errors only: plans with dead constants make warnings that nobody can act on.
-      logSeverityLevel: 3,
+      // Errors are thrown; what is only logged (dead constants, say) is nothing that anybody can act on.
+      logSeverityLevel: 4,
     } satisfies InferenceSession.SessionOptions);
     return {
       run: () => void session.run(feeds, fetches, NO_OPTIONS),

@@ -39,20 +39,30 @@ export class OnnxGraph {
   /** Of small constants, which are named by what they hold. */
   readonly #suffix: string;
 
-  constructor(parent?: OnnxGraph) {
+  /** An extent that is this, or else a multiple of it, stays open. */
+  readonly #openBatch: number | undefined;
+  /** The first input of the outermost graph, whose first extent is the batch. */
+  #first: Operand | undefined;
+
+  /** @param options.openBatch - a batch size that stands for any */
+  constructor(options: { readonly parent?: OnnxGraph; readonly openBatch?: number } = {}) {
+    const { parent } = options;
     this.#names = parent === undefined ? { count: 0 } : parent.#names;
     this.#suffix = parent === undefined ? "" : `@${this.#names.count++}`;
+    this.#openBatch = parent === undefined ? options.openBatch : parent.#openBatch;
+    this.#first = parent === undefined ? undefined : parent.#first;
   }
 
-  input({ shape, dtype }: PlanValue): Operand {
-    const name = this.#newName();
-    this.#inputs.push({ name, shape, dtype });
-    return { name, shape, dtype };
+  input({ shape, dtype }: PlanValue, name = this.#newName()): Operand {
+    this.#inputs.push({ name, shape: this.#opened(shape, "batch"), dtype });
+    const operand = { name, shape, dtype };
+    this.#first ??= operand;
+    return operand;
   }
 
-  constant({ shape, dtype }: PlanValue, data: PlanArray): Operand {
+  constant({ shape, dtype }: PlanValue, data: PlanArray, name = this.#newName()): Operand {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    return this.#initializer({ shape, dtype }, bytes, this.#newName());
+    return this.#initializer({ shape, dtype }, bytes, name);
   }
 
   splat({ shape, dtype }: PlanValue, value: number): Operand {
@@ -100,7 +110,8 @@ export class OnnxGraph {
     if (operand.splat !== undefined) return { shape, dtype: operand.dtype, splat: operand.splat };
     const root = operand.reshapeOf ?? operand;
     if (sameShape(root.shape, shape)) return root;
-    const reshaped = this.node("Reshape", [root, this.list(shape)], { shape, dtype: root.dtype });
+    const wanted = this.list(this.#opened(shape, -1));
+    const reshaped = this.node("Reshape", [root, wanted], { shape, dtype: root.dtype });
     return { ...reshaped, reshapeOf: root };
   }
 
@@ -134,23 +145,38 @@ export class OnnxGraph {
     return operand.spread ?? operand;
   }
 
+  /** Makes an operand an output of the graph under a name. */
+  namedOutput(name: string, operand: Operand): void {
+    const { shape, dtype } = operand;
+    const inputs = [this.#nameOf(operand)];
+    this.#nodes.push({ operator: "Identity", inputs, outputs: [name], attributes: {} });
+    this.#outputs.push({ name, shape: this.#opened(shape, "batch"), dtype });
+  }
+
   /** Makes an operand an output of the graph. @returns its name */
   output(operand: Operand): string {
     const named = operand.name ?? "";
     const isFree =
       this.#computed.has(named) && !this.#outputs.some((output) => output.name === named);
     const { name, shape, dtype } = isFree ? operand : this.node("Identity", [operand], operand);
-    this.#outputs.push({ name: name!, shape, dtype });
+    this.#outputs.push({ name: name!, shape: this.#opened(shape, "batch"), dtype });
     return name!;
   }
 
-  /** The graph as an attribute of a node around it. */
+  /** The graph as an attribute of a node around it; without what no output needs, as onnxruntime would compute that too. */
   content(): OnnxGraphContent {
+    const isLive = new Set(this.#outputs.map(({ name }) => name));
+    const nodes: OnnxNode[] = [];
+    for (const node of this.#nodes.toReversed()) {
+      if (!node.outputs.some((name) => isLive.has(name))) continue;
+      for (const name of usedBy(node)) isLive.add(name);
+      nodes.push(node);
+    }
     return {
-      nodes: this.#nodes,
+      nodes: nodes.reverse(),
       inputs: this.#inputs,
       outputs: this.#outputs,
-      initializers: [...this.#initializers.values()],
+      initializers: [...this.#initializers.values()].filter(({ name }) => isLive.has(name)),
     };
   }
 
@@ -167,7 +193,7 @@ export class OnnxGraph {
     const key = `${small.name!}[${shape.join()}]`;
     let spread = this.#spread.get(key);
     if (spread === undefined) {
-      spread = this.node("Expand", [small, this.list(shape)], { shape, dtype });
+      spread = this.node("Expand", [small, this.#extents(shape)], { shape, dtype });
       this.#spread.set(key, spread);
     }
     return spread.name!;
@@ -190,9 +216,47 @@ export class OnnxGraph {
     return { ...value, name };
   }
 
+  /** A shape as an input of an operator; an open batch is read from the graph's first input. */
+  #extents(shape: readonly number[]): Operand {
+    const opened = this.#opened(shape, "batch");
+    const axis = opened.indexOf("batch");
+    if (axis === -1) return this.list(shape);
+    const one = { shape: [1], dtype: "int64" } as const;
+    const whole = this.node("Shape", [this.#first!], {
+      shape: [this.#first!.shape.length],
+      dtype: "int64",
+    });
+    const batch = this.node("Slice", [whole, this.list([0]), this.list([1])], one);
+    const extent = this.node("Mul", [batch, this.list([shape[axis]! / this.#openBatch!])], one);
+    const parts = [shape.slice(0, axis), shape.slice(axis + 1)].map((part) => this.list(part));
+    const all = { shape: [shape.length], dtype: "int64" } as const;
+    return this.node("Concat", [parts[0]!, extent, parts[1]!], all, { axis: 0 });
+  }
+
+  #opened<T>(shape: readonly number[], open: T): readonly (number | T)[] {
+    const batch = this.#openBatch;
+    if (batch === undefined) return shape;
+    const exact = shape.indexOf(batch);
+    const axis = exact === -1 ? shape.findIndex((extent) => extent % batch === 0) : exact;
+    return shape.map((extent, index) => (index === axis ? open : extent));
+  }
+
   #newName(): string {
     return `v${this.#names.count++}`;
   }
+}
+
+/** Names that a node reads, in its graphs too. */
+function usedBy({ inputs, attributes }: OnnxNode): readonly string[] {
+  const inner = Object.values(attributes).flatMap((attribute) =>
+    typeof attribute === "object" && "graph" in attribute
+      ? [
+          ...attribute.graph.nodes.flatMap(usedBy),
+          ...attribute.graph.outputs.map(({ name }) => name),
+        ]
+      : [],
+  );
+  return [...inputs, ...inner];
 }
 
 function encode(values: readonly number[], dtype: OnnxDType): Uint8Array {

@@ -57,8 +57,8 @@ interface Runtime {
 
 const MODULE = "onnxruntime-web/ort-wasm-simd-threaded.mjs";
 const ALL_OPTIMIZATIONS = 99;
-/** Errors only: plans with dead constants make warnings that nobody can act on. */
-const LOG_LEVEL = 3;
+/** Errors are thrown; what is only logged (dead constants, say) is nothing that anybody can act on. */
+const LOG_LEVEL = 4;
 const ON_CPU = 1;
 const NONE = 0;
 const ADDRESS_BYTES = 4;

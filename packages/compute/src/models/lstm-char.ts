@@ -1,0 +1,27 @@
+import type { ModelBuilder } from "./model-builder.js";
+
+/** As many as there are bytes, so that any text will do. */
+const VOCABULARY = 256;
+
+/**
+ * Embedding of 8, two LSTMs of 256 units, logits out: the next character after a text, whose characters are given as
+ * numbers below 256. The character model of McMahan et al. 2017 (arXiv 1602.05629, section 3).
+ */
+export const lstmChar: ModelBuilder = (tensorflow, { inputShape, outputSize }) => {
+  const { dense, embedding, lstm } = tensorflow.layers;
+  const length = inputShape.reduce((product, extent) => product * extent, 1);
+  return tensorflow.sequential({
+    name: "lstm-char",
+    layers: [
+      embedding({
+        name: "characters",
+        inputDim: VOCABULARY,
+        outputDim: 8,
+        inputLength: length,
+      }),
+      lstm({ name: "lstm1", units: 256, returnSequences: true }),
+      lstm({ name: "lstm2", units: 256 }),
+      dense({ name: "output", units: outputSize }),
+    ],
+  });
+};
