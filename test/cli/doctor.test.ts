@@ -27,9 +27,15 @@ async function examine(env: Readonly<Record<string, string>>): Promise<Map<strin
 
 test("psgd doctor runs each engine, and says of what is missing how to get it", async () => {
   const found = await examine({ NATS_URL: "nats://127.0.0.1:1" });
-  for (const engine of ["onnx", "tfjs"]) {
+  for (const engine of ["onnx", "wasm", "tfjs"]) {
     expect(found.get(`engine ${engine}`)).toMatchObject({ isHere: true });
     expect(found.get(`engine ${engine}`)!.detail).toMatch(/^\d+\.\d+ ms for a step of mlp/);
+  }
+  for (const engine of ["onnx-cuda", "onnx-webgpu", "tensorflow"]) {
+    const { isHere, detail } = found.get(`engine ${engine}`)!;
+    expect(detail).toMatch(
+      isHere ? /^\d+\.\d+ ms/ : /^BACKEND_UNAVAILABLE: .* use the onnx engine$/,
+    );
   }
   expect(found.get("data set digits")!.detail).toMatch(/^12000 \+ 2000 samples, .*synthetic/);
   expect(found.get("data set mnist")).toMatchObject({ isHere: false });

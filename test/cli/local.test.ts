@@ -67,6 +67,34 @@ async function expectOneLine(ended: Ended, code: number, text: RegExp): Promise<
 }
 
 describe.concurrent("job-submit --local", () => {
+  it("with --engine auto says in the training log what it has taken", async ({ expect }) => {
+    const { code, stderr } = await submit("--engine", "auto", "--output-dir", "auto");
+    expect([code, stderr]).toEqual([0, ""]);
+    const logs = join(work, "auto", "tmp_log");
+    const [name] = (await readdir(logs)).filter((file) => file.startsWith("Training log"));
+    expect(await readFile(join(logs, name!), "utf8")).toMatch(
+      /Engine: [\w-]+ \([\d.e+-]+ ms a step; .*\)\.\n/,
+    );
+  });
+
+  it("refuses an engine that does not work here before anything starts", async ({ expect }) => {
+    const ended = await run([
+      JOB_SUBMIT,
+      "--local",
+      "--dataset",
+      "simlin",
+      "--engine",
+      "onnx-cuda",
+    ]);
+    // On a machine with CUDA it trains.
+    if (ended.code === 0) return;
+    expect([ended.code, ended.stdout]).toEqual([
+      11,
+      expect.not.stringContaining("Reply requirements"),
+    ]);
+    expect(ended.stderr).toMatch(/^BACKEND_UNAVAILABLE: onnx-cuda engine: /);
+  });
+
   it("trains, exits with 0, and leaves traces, logs, model and manifest", async ({ expect }) => {
     const { code, stdout, stderr } = await submit(
       ..."--codec tutorial_codec.myComCtrl --node_count 2 --output-dir good".split(" "),

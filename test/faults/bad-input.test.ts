@@ -46,6 +46,20 @@ describe("on a cluster of two", () => {
     );
   });
 
+  test("an engine that no worker has: says who has it not", async () => {
+    const { engines } = (await cluster.nodes())[0]!;
+    const missing = ["onnx-cuda", "onnx-webgpu", "tensorflow"].find(
+      (name) => !engines.includes(name),
+    );
+    if (missing === undefined) return;
+    const { code, output } = await cluster.submit([...SHORT, "--engine", missing]);
+    expect(code, output).toBe(11);
+    expect(output).toMatch(
+      `COMMIT_REJECTED: workers: expected 1 free slots with engine ${missing} (node 0), got 0; ` +
+        `answering: w1 (1 of 1 slots free, no engine ${missing}), w2`,
+    );
+  });
+
   test("redundancy larger than the nodes is refused before anything is sent", async () => {
     const { code, output } = await cluster.submit([
       ...SHORT,

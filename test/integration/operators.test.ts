@@ -30,7 +30,7 @@ describe("an operator's day, on two workers", () => {
   test("lists workers and jobs, for people and for programs", async () => {
     const nodes = cluster.start("psgd", ["nodes"]);
     expect((await nodes.exit()).code).toBe(0);
-    expect(nodes.stdout).toMatch(/^NAME +FREE.*\nw1 +1\/1.*\nw2 +1\/1/);
+    expect(nodes.stdout).toMatch(/^NAME +FREE.*\nw1 +1\/1.* onnx .*tfjs .*\nw2 +1\/1/);
     const jobs = cluster.start("psgd", ["jobs", "--json"]);
     expect((await jobs.exit()).code).toBe(0);
     expect(JSON.parse(jobs.stdout)).toEqual([]);

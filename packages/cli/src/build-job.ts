@@ -20,7 +20,7 @@ import { chooseCodecs, type CodecRequest } from "./choose-codecs.js";
 import { moduleLoader, packJob, type JobPackages, type JobSpec } from "@psgd/runtime";
 import { GRADIENT_DESCENTS, type GradientDescentName, type SyncPolicyName } from "@psgd/sgd";
 import { TENSORFLOW_GLOBAL, bundleModule } from "./bundle.js";
-import { bundleDirectory, openDataset, type EngineName } from "./compose.js";
+import { bundleDirectory, openDataset, type EngineChoice } from "./compose.js";
 import { didYouMean, nearMiss } from "./near-miss.js";
 import type { DownloadProgress } from "@psgd/data";
 
@@ -43,7 +43,7 @@ export interface JobRequest extends CodecRequest {
   readonly dataset: string;
   readonly nonIid: boolean;
   readonly inputSize: number | undefined;
-  readonly engine: EngineName;
+  readonly engine: EngineChoice;
   /** Names of layers that keep their weights. */
   readonly freeze: readonly string[];
   readonly targetAccuracy: number | undefined;

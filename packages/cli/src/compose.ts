@@ -2,20 +2,15 @@ import { randomBytes } from "node:crypto";
 import { homedir, hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import {
+  ENGINES,
+  autoEngine,
   joinTensors,
   layersModelFiles,
   onnxModelFile,
-  onnxEngine,
   safetensorsFile,
-  tfjsEngine,
+  type EngineName,
 } from "@psgd/compute";
-import {
-  PsgdError,
-  type Engine,
-  type Logger,
-  type Transport,
-  type WorkerDirectory,
-} from "@psgd/core";
+import { PsgdError, type Logger, type Transport, type WorkerDirectory } from "@psgd/core";
 import { loadDataset, type Dataset, type Download, type DownloadProgress } from "@psgd/data";
 import { diskStore, lineLogger, moduleLoader, systemClock, type NodeWorld } from "@psgd/runtime";
 import { connectNats } from "@psgd/transport";
@@ -25,13 +20,15 @@ export const VERSION = "0.1.0";
 
 export const DEFAULT_NATS_URL = "nats://localhost:4222";
 
-/** The one place where concrete engines are named. */
-export const ENGINES = {
-  onnx: onnxEngine,
-  tfjs: tfjsEngine,
-} as const satisfies Record<string, () => Engine>;
+export const DEFAULT_ENGINE = "onnx" satisfies EngineName;
 
-export type EngineName = keyof typeof ENGINES;
+/** Each node takes the fastest engine of its machine. */
+export const AUTO_ENGINE = "auto";
+
+/** What a job may ask for. */
+export const ENGINE_CHOICES = [...(Object.keys(ENGINES) as EngineName[]), AUTO_ENGINE] as const;
+
+export type EngineChoice = (typeof ENGINE_CHOICES)[number];
 
 /** A way into a cluster. */
 export interface Cluster {
@@ -68,7 +65,7 @@ export function openDataset(
 }
 
 /** What runs the plans of a worker's callers. */
-export const planEngine = onnxEngine;
+export const planEngine = ENGINES[DEFAULT_ENGINE];
 
 /** The world of a node in this process or thread. */
 export function nodeWorld(options: { transport: Transport; workDirectory: string }): NodeWorld {
@@ -76,11 +73,12 @@ export function nodeWorld(options: { transport: Transport; workDirectory: string
     clock: systemClock,
     transport: options.transport,
     store: diskStore(options.workDirectory),
-    engine: (name) => {
-      if (name in ENGINES) return ENGINES[name as EngineName]();
+    engine: (name, log) => {
+      if (name === AUTO_ENGINE) return autoEngine((line) => log.info(line));
+      if (Object.hasOwn(ENGINES, name)) return ENGINES[name as EngineName]();
       throw new PsgdError(
         "BACKEND_UNAVAILABLE",
-        `engine: expected one of ${Object.keys(ENGINES).join(", ")}, got ${JSON.stringify(name)}`,
+        `engine: expected one of ${ENGINE_CHOICES.join(", ")}, got ${JSON.stringify(name)}`,
       );
     },
     loadModule: moduleLoader(join(options.workDirectory, "bundles")),

@@ -10,7 +10,7 @@ import {
   type SyncPolicyName,
 } from "@psgd/sgd";
 import type { JobRequest } from "./build-job.js";
-import { ENGINES, type EngineName } from "./compose.js";
+import { DEFAULT_ENGINE, ENGINE_CHOICES, type EngineChoice } from "./compose.js";
 
 /** The optimizer's name of before version 0.4 of the original. */
 const OPTIMIZER_ALIASES: Readonly<Record<string, string>> = { psgd: "parallel_sgd" };
@@ -119,9 +119,9 @@ const JOB_OPTIONS = {
   seed: { type: "number", default: 1, describe: "everything random in the job follows from it" },
   engine: {
     type: "string",
-    choices: Object.keys(ENGINES),
-    default: "onnx",
-    describe: "what computes the training steps",
+    choices: ENGINE_CHOICES,
+    default: DEFAULT_ENGINE,
+    describe: "what computes the training steps; auto: the fastest of each node's machine",
   },
   freeze: {
     type: "string",
@@ -214,7 +214,7 @@ export function jobRequestOf(args: JobArguments): JobRequest {
     dataset: args["dataset"] as string,
     nonIid: args["non-iid"] as boolean,
     inputSize: optional("input", () => whole("input")),
-    engine: args["engine"] as EngineName,
+    engine: args["engine"] as EngineChoice,
     freeze: args["freeze"] as readonly string[],
     targetAccuracy: optional("target-accuracy", () =>
       number(

@@ -2,11 +2,19 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { disableTelemetry } from "@psgd/compute";
-import { SILENT } from "@psgd/core";
-import { WorkerDaemon, diskStore, systemClock, systemRandom, threadNodeHost } from "@psgd/runtime";
+import { disableTelemetry, probeEngines, type EngineName } from "@psgd/compute";
+import { SILENT, fromErrorRecord, toErrorRecord } from "@psgd/core";
+import {
+  WorkerDaemon,
+  diskStore,
+  nodesOf,
+  systemClock,
+  systemRandom,
+  threadNodeHost,
+  type JobSpec,
+} from "@psgd/runtime";
 import { MemoryNetwork } from "@psgd/transport";
-import { ENGINES, VERSION, type Cluster } from "./compose.js";
+import { AUTO_ENGINE, DEFAULT_ENGINE, VERSION, type Cluster } from "./compose.js";
 import type { NodeThreadConfig } from "./node-thread.js";
 
 const NODE_THREAD = fileURLToPath(new URL("./node-thread.js", import.meta.url));
@@ -18,8 +26,11 @@ export interface LocalCluster extends Cluster {
   close(options: { keepFiles: boolean }): Promise<void>;
 }
 
-export async function startLocalCluster(slots: number): Promise<LocalCluster> {
+/** @throws {PsgdError} BACKEND_UNAVAILABLE if the job's engine does not work here */
+export async function startLocalCluster(spec: JobSpec): Promise<LocalCluster> {
   disableTelemetry();
+  await requireEngine(spec.engine);
+  const slots = nodesOf(spec).length;
   const workDirectory = await mkdtemp(join(tmpdir(), "psgd-local-"));
   const network = new MemoryNetwork();
   const directory = network.directory(systemClock);
@@ -30,7 +41,7 @@ export async function startLocalCluster(slots: number): Promise<LocalCluster> {
       name: "local",
       version: VERSION,
       hosts: [],
-      engines: Object.keys(ENGINES),
+      engines: [spec.engine],
       labels: {},
       slots,
     },
@@ -60,4 +71,12 @@ export async function startLocalCluster(slots: number): Promise<LocalCluster> {
       if (!keepFiles) await rm(workDirectory, { recursive: true, force: true });
     },
   };
+}
+
+/** The default engine is not tried, for a quick start: its nodes say what is wrong. */
+async function requireEngine(name: string): Promise<void> {
+  if (name === DEFAULT_ENGINE || name === AUTO_ENGINE) return;
+  const [probe] = await probeEngines({ names: [name as EngineName] });
+  if (probe!.isAvailable) return;
+  throw fromErrorRecord(toErrorRecord({ message: probe!.reason }), "BACKEND_UNAVAILABLE");
 }

@@ -22,8 +22,18 @@ export type { ModelBuilder, ModelShape } from "./models/model-builder.js";
 export { MODELS, type ModelName } from "./models/registry.js";
 export { savedModel } from "./models/saved-model.js";
 export { buildModel } from "./models/build-model.js";
+export { autoEngine } from "./engines/auto-engine.js";
 export { onnxEngine } from "./engines/onnx/onnx-engine.js";
+export { wasmEngine } from "./engines/onnx/wasm-engine.js";
 export { disableTelemetry } from "./engines/onnx/telemetry.js";
+export {
+  PROBE_BATCH,
+  availableEngines,
+  probeEngines,
+  type EngineProbe,
+} from "./engines/probe-engines.js";
+export { ENGINES, type EngineName } from "./engines/registry.js";
+export { tensorflowEngine } from "./engines/tensorflow-engine.js";
 export { tfjsEngine } from "./engines/tfjs-engine.js";
 export { joinTensors, type NamedTensors } from "./export/named-tensors.js";
 export { layersModelFiles } from "./export/layers-model.js";

@@ -27,6 +27,36 @@ function placed(...args: Parameters<typeof placeNodes>): [number, string][] {
   return [...placeNodes(...args)].map(([node, { name }]) => [node, name]);
 }
 
+describe("placing nodes where the engine is", () => {
+  const workers = [
+    worker("a", { engines: ["onnx"] }),
+    worker("b", { engines: ["onnx", "wasm"], slots: 2 }),
+  ];
+
+  it("takes only workers that have it, but for the parameter server", () => {
+    expect(placed([0, 1, PARAMETER_SERVER], workers, undefined, "wasm")).toEqual([
+      [0, "b"],
+      [1, "b"],
+      [PARAMETER_SERVER, "a"],
+    ]);
+    expect(placed([0], workers, file(["b"]), "wasm")).toEqual([[0, "b"]]);
+    expect(placed([0], workers, file(["b"], "a"), "wasm")).toEqual([[0, "b"]]);
+  });
+
+  it("refuses where too few have it, and says who has not", () => {
+    expect(() => placeNodes([0, 1, 2], workers, undefined, "wasm")).toThrow(
+      "COMMIT_REJECTED: workers: expected 3 free slots with engine wasm (node 0, node 1, node 2), got 2; " +
+        "answering: a (1 of 1 slots free, no engine wasm), b (2 of 2 slots free);",
+    );
+  });
+
+  it("refuses a worker the file names if it has not", () => {
+    expect(() => placeNodes([0, 1], workers, file(["a", "b"]), "wasm")).toThrow(
+      "COMMIT_REJECTED: workers: a (node 0) has no engine wasm; `psgd doctor` there says why; answering: a",
+    );
+  });
+});
+
 describe("placing nodes on idle workers", () => {
   it("takes a machine each while there are enough", () => {
     const workers = [worker("a", { slots: 2 }), worker("b", { slots: 2 })];

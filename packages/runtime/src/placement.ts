@@ -10,21 +10,34 @@ export interface WorkerFile {
 
 /**
  * Chooses a worker for each node: those the file names, else idle ones, a machine each while there are enough.
+ *
+ * @param nodes - a parameter server last: it can go where nodes that train cannot
+ * @param engine - what computes; nodes that train go only to workers that have it (undefined: any engine will do)
  * @throws {PsgdError} COMMIT_REJECTED with every fault found, in sentences
  */
 export function placeNodes(
   nodes: readonly NodeId[],
   workers: readonly WorkerInfo[],
   file: WorkerFile | undefined,
+  engine?: string,
 ): Placement {
-  return file === undefined ? placeOnIdle(nodes, workers) : placeByName(nodes, workers, file);
+  const request: Request = { nodes, workers, engine };
+  return file === undefined ? placeOnIdle(request) : placeByName(request, file);
 }
 
-function placeByName(
-  nodes: readonly NodeId[],
-  workers: readonly WorkerInfo[],
-  file: WorkerFile,
-): Placement {
+interface Request {
+  readonly nodes: readonly NodeId[];
+  readonly workers: readonly WorkerInfo[];
+  readonly engine: string | undefined;
+}
+
+/** A parameter server computes no steps. */
+function canCompute(worker: WorkerInfo, node: NodeId, engine: string | undefined): boolean {
+  return node === PARAMETER_SERVER || engine === undefined || worker.engines.includes(engine);
+}
+
+function placeByName(request: Request, file: WorkerFile): Placement {
+  const { nodes, workers, engine } = request;
   const placement = new Map<NodeId, WorkerInfo>();
   const taken = new Map<string, number>();
   const faults: string[] = [];
@@ -51,30 +64,37 @@ function placeByName(
       faults.push(
         `${found.name} (${nodeName(node)}) has version ${found.version}; install the same version on both sides`,
       );
+    if (!canCompute(found, node, engine))
+      faults.push(
+        `${found.name} (${nodeName(node)}) has no engine ${engine}; \`psgd doctor\` there says why`,
+      );
     taken.set(found.workerId, (taken.get(found.workerId) ?? 0) + 1);
     placement.set(node, found);
   }
-  if (faults.length > 0) throw rejected(faults.join("; "), workers);
+  if (faults.length > 0) throw rejected(faults.join("; "), request);
   return placement;
 }
 
-function placeOnIdle(nodes: readonly NodeId[], workers: readonly WorkerInfo[]): Placement {
+function placeOnIdle(request: Request): Placement {
+  const { nodes, workers, engine } = request;
   const usable = workers.filter((worker) => worker.protocol === PROTOCOL);
-  const freeSlots = usable.reduce((sum, worker) => sum + worker.freeSlots, 0);
-  if (freeSlots < nodes.length)
-    throw rejected(
-      `expected ${nodes.length} free slots (${nodes.map(nodeName).join(", ")}), got ${freeSlots}`,
-      workers,
-    );
   const placement = new Map<NodeId, WorkerInfo>();
   const taken = new Map<string, number>();
   for (const node of nodes) {
     // The least loaded machine first; `workers` is sorted by name, so that equals are taken in that order.
     const [best] = usable
       .filter((worker) => worker.freeSlots > (taken.get(worker.workerId) ?? 0))
+      .filter((worker) => canCompute(worker, node, engine))
       .sort((a, b) => load(a, taken) - load(b, taken));
-    taken.set(best!.workerId, (taken.get(best!.workerId) ?? 0) + 1);
-    placement.set(node, best!);
+    if (best === undefined) {
+      const what = engine === undefined ? "free slots" : `free slots with engine ${engine}`;
+      throw rejected(
+        `expected ${nodes.length} ${what} (${nodes.map(nodeName).join(", ")}), got ${placement.size}`,
+        request,
+      );
+    }
+    taken.set(best.workerId, (taken.get(best.workerId) ?? 0) + 1);
+    placement.set(node, best);
   }
   return placement;
 }
@@ -83,11 +103,15 @@ function load(worker: WorkerInfo, taken: ReadonlyMap<string, number>): number {
   return worker.slots - worker.freeSlots + (taken.get(worker.workerId) ?? 0);
 }
 
-function rejected(fault: string, workers: readonly WorkerInfo[]): PsgdError {
-  const found = workers.map(
-    ({ name, freeSlots, slots, protocol }) =>
-      `${name} (${freeSlots} of ${slots} slots free${protocol === PROTOCOL ? "" : `, protocol ${protocol} instead of ${PROTOCOL}`})`,
-  );
+function rejected(fault: string, { workers, engine }: Request): PsgdError {
+  const found = workers.map((worker) => {
+    const { name, freeSlots, slots, protocol } = worker;
+    const faults = [
+      ...(protocol === PROTOCOL ? [] : [`protocol ${protocol} instead of ${PROTOCOL}`]),
+      ...(canCompute(worker, 0, engine) ? [] : [`no engine ${engine}`]),
+    ];
+    return `${name} (${[`${freeSlots} of ${slots} slots free`, ...faults].join(", ")})`;
+  });
   return new PsgdError(
     "COMMIT_REJECTED",
     `workers: ${fault}; answering: ${found.length === 0 ? "nobody" : found.join(", ")}; start more with \`worker\`, or see \`psgd nodes\``,

@@ -1,16 +1,9 @@
 import { access, constants, mkdir } from "node:fs/promises";
-import { MODELS, buildModel, traceModel } from "@psgd/compute";
-import { SILENT, toErrorRecord, type Engine } from "@psgd/core";
+import { PROBE_BATCH, probeEngines } from "@psgd/compute";
+import { SILENT, toErrorRecord } from "@psgd/core";
 import { DATASETS, loadDataset } from "@psgd/data";
-import { diskStore, systemClock } from "@psgd/runtime";
-import {
-  ENGINES,
-  VERSION,
-  cacheDirectory,
-  connectCluster,
-  dataDirectory,
-  type EngineName,
-} from "../compose.js";
+import { diskStore } from "@psgd/runtime";
+import { VERSION, cacheDirectory, connectCluster, dataDirectory } from "../compose.js";
 import { EXIT_CODES, exitCodeOf } from "../exit-codes.js";
 import { findWorkers } from "../job-session.js";
 import { table } from "../table.js";
@@ -23,12 +16,9 @@ interface Finding {
   readonly detail: string;
 }
 
-const BATCH = 64;
-const STEPS = 200;
-
 /** Says what is available on this machine, and why the rest is not. @returns the exit code */
 export async function runDoctor(args: Readonly<Record<string, unknown>>): Promise<number> {
-  const engines = await Promise.all((Object.keys(ENGINES) as EngineName[]).map(examineEngine));
+  const engines = await examineEngines();
   const findings: readonly Finding[] = [
     { what: "psgd", isHere: true, detail: `${VERSION}, Node.js ${process.version}` },
     ...engines,
@@ -53,35 +43,14 @@ async function examine(what: string, look: () => Promise<string>): Promise<Findi
   }
 }
 
-function examineEngine(name: EngineName): Promise<Finding> {
-  return examine(`engine ${name}`, async () => {
-    const stepMs = await measureStep(ENGINES[name]());
-    return `${stepMs.toFixed(2)} ms for a step of mlp, batch ${BATCH}`;
+async function examineEngines(): Promise<readonly Finding[]> {
+  const probes = await probeEngines();
+  return probes.map((probe): Finding => {
+    const detail = probe.isAvailable
+      ? `${probe.stepMs.toFixed(2)} ms for a step of mlp, batch ${PROBE_BATCH}`
+      : probe.reason;
+    return { what: `engine ${probe.name}`, isHere: probe.isAvailable, detail };
   });
-}
-
-/** Trains a little, for an engine that loads may still not run. @returns milliseconds a step, the fastest */
-async function measureStep(engine: Engine): Promise<number> {
-  const shape = { inputShape: [784], outputSize: 10 };
-  const model = buildModel(MODELS.mlp, { ...shape, name: "mlp", seed: 1 });
-  const { train, layout, initialWeights } = traceModel(model, {
-    batchSize: BATCH,
-    evaluationBatchSize: BATCH,
-    loss: "softmaxCrossEntropy",
-  });
-  model.dispose();
-  const executable = await engine.compile(train);
-  const inputs = { x: new Float32Array(BATCH * 784), y: new Float32Array(BATCH * 10).fill(0.1) };
-  const gradients = new Float32Array(layout.size);
-  let fastestMs = Infinity;
-  const startedAt = systemClock.now();
-  for (let step = 0; step < STEPS && systemClock.now() - startedAt < 1000; step++) {
-    const before = systemClock.now();
-    executable.run(inputs, initialWeights, gradients);
-    fastestMs = Math.min(fastestMs, systemClock.now() - before);
-  }
-  executable.dispose();
-  return fastestMs;
 }
 
 function examineDataset(name: string): Promise<Finding> {

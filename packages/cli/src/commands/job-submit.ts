@@ -12,7 +12,7 @@ import {
   type Placement,
 } from "@psgd/runtime";
 import { buildJob, type BuiltJob } from "../build-job.js";
-import { DEFAULT_NATS_URL, connectCluster, type Cluster } from "../compose.js";
+import { AUTO_ENGINE, DEFAULT_NATS_URL, connectCluster, type Cluster } from "../compose.js";
 import { echoLines } from "../echo.js";
 import { EXIT_CODES } from "../exit-codes.js";
 import { jobRequestOf, withJobOptions, withUnderscores } from "../job-options.js";
@@ -155,7 +155,7 @@ async function submit(
     );
   const isLocal = args["local"] === true;
   using interruption = new Interruption();
-  const local = isLocal ? await startLocalCluster(nodesOf(spec).length) : undefined;
+  const local = isLocal ? await startLocalCluster(spec) : undefined;
   const cluster: Cluster = local ?? (await connectCluster(args["nats"] as string, "job-submit"));
   let keepFiles = false;
   try {
@@ -244,16 +244,17 @@ async function place(
     ? undefined
     : await readWorkerFile(named ?? WORKER_FILE, named !== undefined);
   const nodes = nodesOf(job.spec);
+  const engine = job.spec.engine === AUTO_ENGINE ? undefined : job.spec.engine;
   const workers = await findWorkers(cluster, (found) => {
     try {
-      placeNodes(nodes, found, file);
+      placeNodes(nodes, found, file, engine);
       return true;
     } catch {
       // Others may still answer; if not, the same refusal is thrown below.
       return false;
     }
   });
-  return placeNodes(nodes, workers, file);
+  return placeNodes(nodes, workers, file, engine);
 }
 
 /** The original's rule (package size × nodes / bandwidth), and time for each node to start and compile. */

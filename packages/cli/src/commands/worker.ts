@@ -3,6 +3,7 @@ import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Argv } from "yargs";
+import { availableEngines } from "@psgd/compute";
 import { PsgdError, type Logger } from "@psgd/core";
 import {
   WorkerDaemon,
@@ -15,7 +16,6 @@ import {
 } from "@psgd/runtime";
 import {
   DEFAULT_NATS_URL,
-  ENGINES,
   VERSION,
   cacheDirectory,
   connectCluster,
@@ -116,9 +116,11 @@ export async function runWorker(args: Readonly<Record<string, unknown>>): Promis
   // First of all a line: a log that cannot be written ends the worker now, not while it runs a job.
   log.info(`Worker version: ${VERSION}.`);
   const natsUrl = args["nats"] as string;
+  const searching = availableEngines();
   const cluster = await connectCluster(natsUrl, `worker ${name}`);
   const random = systemRandom();
   const workerId = `${name.replaceAll(/[^\w-]/g, "-")}-${random.uint32().toString(36)}`;
+  const engines = await searching;
   const config: NodeProcessConfig = { natsUrl, workDirectory };
   const daemon = await WorkerDaemon.start({
     info: {
@@ -126,7 +128,7 @@ export async function runWorker(args: Readonly<Record<string, unknown>>): Promis
       name,
       version: VERSION,
       hosts: machineHosts(),
-      engines: Object.keys(ENGINES),
+      engines,
       labels,
       slots,
     },
@@ -142,6 +144,7 @@ export async function runWorker(args: Readonly<Record<string, unknown>>): Promis
   // From here on: whoever reads that it has started may stop it.
   const termination = terminationSignal();
   log.info(`Worker started: ${name}, ${slots} slots, ${natsUrl}`);
+  log.info(`Engines: ${engines.join(", ")}; \`psgd doctor\` says why others are not here.`);
   log.info(`Data: ${dataDirectory()}; packages and results: ${workDirectory}`);
   const signal = await termination;
   log.info(`Worker shutdown by ${signal}.`);

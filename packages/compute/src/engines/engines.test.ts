@@ -4,7 +4,7 @@ import { buildModel } from "../models/build-model.js";
 import { MODELS } from "../models/registry.js";
 import { traceModel } from "../trace/trace-model.js";
 import { onnxEngine } from "./onnx/onnx-engine.js";
-import { tfjsEngine } from "./tfjs-engine.js";
+import { FAST_ENGINES, REFERENCE } from "./tested-engines.fixture.js";
 
 const BATCH = 8;
 const model = buildModel(MODELS.mlp, { name: "mlp", inputShape: [20], outputSize: 3, seed: 5 });
@@ -30,7 +30,7 @@ function train(executable: Executable, steps: number): Float32Array {
   return current;
 }
 
-describe.each([onnxEngine(), tfjsEngine()])("the $name engine", (engine) => {
+describe.each([...FAST_ENGINES, REFERENCE])("the $name engine", (engine) => {
   it("repeats bit for bit, in one executable and in another", async () => {
     const first = await engine.compile(traced.train);
     const second = await engine.compile(traced.train);

@@ -10,9 +10,9 @@ import { elementCount, KernelCall } from "../kernels/kernel-call.js";
 import { KERNELS, kernelSignature, type KernelName } from "../kernels/kernels.js";
 import { loadTensorFlow } from "../tensorflow.js";
 import { ARRAY_OF } from "../validate-plan.js";
-import { onnxEngine } from "./onnx/onnx-engine.js";
+import { FAST_ENGINES } from "./tested-engines.fixture.js";
 
-// Each kernel runs on TensorFlow.js's cpu backend, called directly, and as a plan of one node on the onnx engine:
+// Each kernel runs on TensorFlow.js's cpu backend, called directly, and as a plan of one node on each engine:
 // shape, type and values must agree.
 
 interface Case {
@@ -440,7 +440,6 @@ const CASES: Readonly<Record<OpenKernel, readonly Case[]>> = {
 };
 
 const tensorflow = loadTensorFlow();
-const engine = onnxEngine();
 afterAll(() => tensorflow.disposeVariables());
 
 /** What TensorFlow.js makes of a case. */
@@ -493,7 +492,7 @@ function planOf(kernel: KernelName, { inputs, attributes = {} }: Case): Plan {
   };
 }
 
-describe("each kernel gives on onnx what TensorFlow.js gives", () => {
+describe.each(FAST_ENGINES)("each kernel gives on $name what TensorFlow.js gives", (engine) => {
   for (const [kernel, cases] of Object.entries(CASES) as [OpenKernel, readonly Case[]][]) {
     it(kernel, async () => {
       for (const example of cases) {

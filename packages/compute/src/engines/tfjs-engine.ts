@@ -1,13 +1,14 @@
 import type * as tf from "@tensorflow/tfjs";
-import type {
-  Engine,
-  Executable,
-  Plan,
-  PlanArray,
-  PlanBody,
-  PlanNode,
-  RunContext,
-  TensorLayout,
+import {
+  PsgdError,
+  type Engine,
+  type Executable,
+  type Plan,
+  type PlanArray,
+  type PlanBody,
+  type PlanNode,
+  type RunContext,
+  type TensorLayout,
 } from "@psgd/core";
 import { elementCount } from "../kernels/kernel-call.js";
 import { kernelSignature } from "../kernels/kernels.js";
@@ -24,18 +25,21 @@ import { RunCheck } from "./run-check.js";
 export function tfjsEngine(): Engine {
   return {
     name: "tfjs",
-    compile: async (plan) => new TfjsExecutable(validatePlan(plan), loadTensorFlow()),
+    compile: async (plan) => new TfjsExecutable(validatePlan(plan), loadTensorFlow(), "cpu"),
   };
 }
 
-class TfjsExecutable implements Executable {
+/** A plan run by TensorFlow.js on one of its backends, which must be there. */
+export class TfjsExecutable implements Executable {
   readonly #plan: Plan;
   readonly #tensorflow: TensorFlow;
+  readonly #backend: string;
   readonly #check: RunCheck;
 
-  constructor(plan: Plan, tensorflow: TensorFlow) {
+  constructor(plan: Plan, tensorflow: TensorFlow, backend: string) {
     this.#plan = plan;
     this.#tensorflow = tensorflow;
+    this.#backend = backend;
     this.#check = new RunCheck(plan);
   }
 
@@ -48,7 +52,7 @@ class TfjsExecutable implements Executable {
     this.#check.require(inputs, parameters, gradients, context);
     const previousBackend = this.#tensorflow.getBackend();
     // Setting a backend that is initialised takes effect before its promise resolves.
-    void this.#tensorflow.setBackend("cpu");
+    void this.#tensorflow.setBackend(this.#backend);
     try {
       const outputs: Record<string, PlanArray> = {};
       const plan = this.#plan;
@@ -138,10 +142,18 @@ class TfjsExecutable implements Executable {
       names === "list"
         ? tensors
         : Object.fromEntries(names.map((name, index) => [name.replace("?", ""), tensors[index]]));
-    const results = this.#tensorflow
-      .engine()
-      .runKernel(kernel, given as tf.NamedTensorMap, attributes as unknown as tf.NamedAttrMap);
-    return [results].flat();
+    try {
+      const results = this.#tensorflow
+        .engine()
+        .runKernel(kernel, given as tf.NamedTensorMap, attributes as unknown as tf.NamedAttrMap);
+      return [results].flat();
+    } catch (cause) {
+      throw new PsgdError(
+        "PLAN_INVALID",
+        `plan \`${this.#plan.name}\`: expected kernel ${kernel} to run on TensorFlow.js's ${this.#backend} backend, got "${String(cause).replaceAll(/\s+/g, " ")}"; use the onnx engine`,
+        { cause },
+      );
+    }
   }
 
   #runBody(body: PlanBody, inputs: readonly tf.Tensor[]): tf.Tensor[] {

@@ -1,6 +1,6 @@
 import { isPsgdError, type Plan } from "@psgd/core";
 import { lowerInference } from "../engines/onnx/lower-inference.js";
-import { openSession } from "../engines/onnx/native-session.js";
+import { nativeSessions } from "../engines/onnx/native-session.js";
 import { elementCount } from "../kernels/kernel-call.js";
 
 /** Batches that an open model is tried with, besides that of its plan. */
@@ -35,7 +35,6 @@ function givesTheSame(predict: Plan, open: Uint8Array, closed: Uint8Array): bool
   const [batchSize, ...inputShape] = predict.values[input.value]!.shape;
   const [, ...outputShape] = predict.values[output.value]!.shape;
   const run = (model: Uint8Array, count: number): Float32Array => {
-    const session = openSession(model, 1);
     const tensor = (shape: readonly number[], fill: (i: number) => number) => ({
       location: "cpu" as const,
       type: "float32" as const,
@@ -46,7 +45,9 @@ function givesTheSame(predict: Plan, open: Uint8Array, closed: Uint8Array): bool
     const rowSize = elementCount(inputShape);
     const x = tensor(inputShape, (i) => Number((i % rowSize) % 3 === 1));
     const prediction = tensor(outputShape, () => NaN);
-    session.run({ [input.name]: x }, { [output.name]: prediction }, {});
+    const openSession = nativeSessions({ provider: "cpu", threads: 1 });
+    const session = openSession(model, { [input.name]: x }, { [output.name]: prediction });
+    session.run();
     session.dispose();
     return prediction.data;
   };

@@ -1,7 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
 import { describe, expect, it } from "vitest";
-import { onnxEngine } from "../engines/onnx/onnx-engine.js";
-import { tfjsEngine } from "../engines/tfjs-engine.js";
+import { FAST_ENGINES, REFERENCE } from "../engines/tested-engines.fixture.js";
 import { loadTensorFlow } from "../tensorflow.js";
 import { cond, loop } from "./control-flow.js";
 import { trace } from "./trace.js";
@@ -176,7 +175,7 @@ const steps: Record<string, Step> = {
   },
 };
 
-describe.each([onnxEngine(), tfjsEngine()])("on the $name engine", (engine) => {
+describe.each([...FAST_ENGINES, REFERENCE])("on the $name engine", (engine) => {
   it.each(Object.entries(steps))(
     "%s gives what JavaScript's own control flow gives",
     async (_, step) => {

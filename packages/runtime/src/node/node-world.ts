@@ -7,7 +7,8 @@ export interface NodeWorld {
   readonly transport: Transport;
   /** The worker's store: packages by digest, and the directory of the job. */
   readonly store: Store;
-  readonly engine: (name: string) => Engine;
+  /** @param log - told what the engine decides for itself */
+  readonly engine: (name: string, log: Logger) => Engine;
   /** Loads an ES module from its source. */
   readonly loadModule: (source: string) => Promise<Readonly<Record<string, unknown>>>;
   /** The files of a trained model, by name. */

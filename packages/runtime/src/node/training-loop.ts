@@ -95,7 +95,7 @@ export class TrainingLoop {
       blockCount: settings.blockCount,
       batchSize: settings.batchSize,
     });
-    const engine = world.engine(misc.engine);
+    const engine = world.engine(misc.engine, parts.log);
     const descent = GRADIENT_DESCENTS[codecs.gradientDescent];
     const initialWeights = model.initialWeights.slice();
     return new TrainingLoop({

@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import type { InferenceSession } from "onnxruntime-node";
-import { PsgdError, type PlanArray, type PlanDType } from "@psgd/core";
+import { PsgdError } from "@psgd/core";
+import type { OnnxTensors, OpenSession } from "./onnx-session.js";
 import { disableTelemetry } from "./telemetry.js";
 
 /**
@@ -8,54 +9,56 @@ import { disableTelemetry } from "./telemetry.js";
  * the same call in a `setImmediate`; here a run is one synchronous call. A worker thread must not be terminated inside
  * it: that aborts the process.
  *
- * A tensor is any object with these four fields; the binding reads `data` in place and, for outputs given to `run`,
- * writes it in place. An output must not share memory with an input (the results would be wrong without an error).
+ * A tensor is any object with the fields of `OnnxTensor`; the binding reads `data` in place and, for outputs given to
+ * `run`, writes it in place. It refuses shared memory. An output must not share memory with an input (the results would
+ * be wrong without an error).
  */
-export interface NativeTensor {
-  readonly location: "cpu";
-  readonly type: PlanDType;
-  readonly dims: readonly number[];
-  /** Not backed by shared memory, which the binding refuses. */
-  data: PlanArray;
-}
-
-export interface NativeSession {
-  run(
-    feeds: Readonly<Record<string, NativeTensor>>,
-    fetches: Readonly<Record<string, NativeTensor>>,
-    options: object,
-  ): unknown;
-  dispose(): void;
-}
-
-interface LoadableSession extends NativeSession {
+interface NativeSession {
   loadModel(buffer: ArrayBufferLike, byteOffset: number, byteLength: number, options: object): void;
+  run(feeds: OnnxTensors, fetches: OnnxTensors, options: object): unknown;
+  dispose(): void;
 }
 
 interface Binding {
   initOrt(): void;
-  readonly binding: { readonly InferenceSession: new () => LoadableSession };
+  readonly binding: { readonly InferenceSession: new () => NativeSession };
 }
 
+/** Where onnxruntime computes: its execution providers. */
+export type OnnxProvider = "cpu" | "webgpu" | "cuda";
+
 /**
- * Opens a model.
- * @throws {PsgdError} BACKEND_UNAVAILABLE if there is no binding for this machine; what the binding throws if it refuses the model
+ * Sessions of the native library.
+ * @throws {PsgdError} BACKEND_UNAVAILABLE if there is no binding for this machine
  */
-export function openSession(model: Uint8Array, threads: number): NativeSession {
+export function nativeSessions({
+  provider,
+  threads,
+}: {
+  readonly provider: OnnxProvider;
+  readonly threads: number;
+}): OpenSession {
   disableTelemetry();
   const library = loadBinding();
   library.initOrt();
-  const session = new library.binding.InferenceSession();
-  session.loadModel(model.buffer, model.byteOffset, model.byteLength, {
-    executionProviders: ["cpu"],
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: "all",
-    // Errors are thrown; what is only logged (dead constants, say) is nothing that anybody can act on.
-    logSeverityLevel: 4,
-  } satisfies InferenceSession.SessionOptions);
-  return session;
+  return (model, feeds, fetches) => {
+    const session = new library.binding.InferenceSession();
+    session.loadModel(model.buffer, model.byteOffset, model.byteLength, {
+      executionProviders: [provider],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      graphOptimizationLevel: "all",
+      // Errors are thrown; what is only logged (dead constants, say) is nothing that anybody can act on.
+      logSeverityLevel: 4,
+    } satisfies InferenceSession.SessionOptions);
+    return {
+      run: () => void session.run(feeds, fetches, NO_OPTIONS),
+      dispose: () => session.dispose(),
+    };
+  };
 }
+
+const NO_OPTIONS = {};
 
 function loadBinding(): Binding {
   try {
