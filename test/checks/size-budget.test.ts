@@ -10,7 +10,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/data": 1_600,
   "packages/compute": 3_800,
   "packages/runtime": 3_300,
-  "packages/harness": 1_500,
+  "packages/harness": 4_000,
   "packages/cli": 3_400,
   "packages/tooling": 0,
   workers: 5,

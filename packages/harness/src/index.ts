@@ -9,3 +9,16 @@ export {
 } from "./transport-contract.js";
 export { runCodecHarness, type CodecHarnessOptions, type HarnessReport } from "./codec-harness.js";
 export type { Agreement } from "./result-checks.js";
+export { runScenario, runSeeds } from "./simulation/run-seeds.js";
+export {
+  simulatedJob,
+  type SimulatedJob,
+  type SimulatedJobOptions,
+} from "./simulation/simulated-job.js";
+export {
+  drawScenario,
+  type Fault,
+  type Scenario,
+  type ScenarioLimits,
+} from "./simulation/scenario.js";
+export type { Outcome } from "./simulation/world.js";
