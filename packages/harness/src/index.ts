@@ -22,3 +22,5 @@ export {
   type ScenarioLimits,
 } from "./simulation/scenario.js";
 export type { Outcome } from "./simulation/world.js";
+export type { NodeParts } from "./simulation/node-parts.js";
+export { INVARIANTS, type InvariantName, type Violation } from "./simulation/invariants.js";

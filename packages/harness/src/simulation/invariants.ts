@@ -179,6 +179,7 @@ export class Invariants {
     }
     this.#sentCount.set(node, this.#saidCount.get(node) ?? 0);
     this.#inCall.delete(node);
+    this.#arrivedCount.delete(node);
   }
 
   /** After every event. */

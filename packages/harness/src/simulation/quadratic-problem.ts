@@ -25,7 +25,7 @@ export class QuadraticProblem implements ModelOracle {
   ) {
     const random = seededRandom(`${seed}/problem`);
     const draw = (): Float32Array =>
-      Float32Array.from({ length: size }, () => (random.uint32() % 4096) / 512 - 4);
+      Float32Array.from({ length: size }, () => 8 * random.float() - 4);
     this.initialWeights = draw();
     this.#targets = options.settings.blocks.map(draw);
     this.#rule = options.rule;

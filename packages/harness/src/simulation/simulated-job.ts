@@ -32,6 +32,8 @@ export interface SimulatedJobOptions {
   readonly size?: number;
   /** @defaultValue "none" */
   readonly promise?: ModelPromise;
+  /** How long a step may wait before the rescue hook. @defaultValue 20,000: longer than all faults together */
+  readonly syncTimeoutMs?: number;
   /** Parts of the runtime that are replaced, to see whether the simulation notices. */
   readonly parts?: Partial<NodeParts>;
 }
@@ -50,8 +52,8 @@ export function simulatedJob(options: SimulatedJobOptions): SimulatedJob {
     parameters: options.parameters ?? {},
     size: options.size ?? 3,
     promise: options.promise ?? "none",
-    // Longer than all faults together, so that a time-out says that a message is missing.
-    syncTimeoutMs: 20_000,
+    // By default so long that a time-out says that a message is missing.
+    syncTimeoutMs: options.syncTimeoutMs ?? 20_000,
     callTimeoutMs: 5_000,
     parts: { ...PRODUCTION_PARTS, ...options.parts },
   };

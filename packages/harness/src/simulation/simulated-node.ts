@@ -260,10 +260,14 @@ export class SimulatedNode implements NodeView {
         return returned.finally(() => invariants.callEnds(this.nodeId));
       };
     };
+    const rescue = codec.onSyncTimeout.bind(codec);
     Object.assign(codec, {
       updateBlocks: watched(codec.updateBlocks.bind(codec)),
       receiveBlocks: watched(codec.receiveBlocks.bind(codec)),
-      onSyncTimeout: watched(codec.onSyncTimeout.bind(codec)),
+      onSyncTimeout: watched(() => {
+        invariants.rescued(this.nodeId, this.step);
+        return rescue();
+      }),
     });
   }
 
@@ -289,10 +293,7 @@ export class SimulatedNode implements NodeView {
         }
         return receive(content, from, step, counted(emit));
       },
-      syncTimeout: (step: number, emit: Emit) => {
-        invariants.rescued(nodeId, step);
-        return syncTimeout(step, counted(emit));
-      },
+      syncTimeout: (step: number, emit: Emit) => syncTimeout(step, counted(emit)),
     });
   }
 

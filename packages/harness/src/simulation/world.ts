@@ -35,6 +35,9 @@ export interface Outcome {
 /** So long a job may last after its faults have ended: longer than two time-outs, and than a dead peer stays unnoticed. */
 const LIMIT_MS = FAULTS_END_MS + 120_000;
 
+/** Far more than any job takes: time stands still, or messages answer each other without end. */
+const LIMIT_EVENTS = 100_000;
+
 /** Codes a job may end with where a node died or a codec threw. */
 const REASONS_OF_DEATH = ["NODE_LOST", "CODEC_THREW"];
 
@@ -53,6 +56,7 @@ export class World {
   readonly #nodes = new Map<NodeId, SimulatedNode>();
   readonly #faultsOf = new Map<NodeId, Fault[]>();
   #restartCount = 0;
+  #advanceCount = 0;
   #hasDeaths = false;
   #waitingRestarts = 0;
   #outcome: Outcome | undefined;
@@ -120,7 +124,7 @@ export class World {
     this.#invariants.check();
     if (this.#invariants.violation === undefined) {
       if (this.#hasEnded()) this.#judgeEnd();
-      else if (this.#scheduler.nowMs <= LIMIT_MS && this.#scheduler.runNext()) return true;
+      else if (this.#mayGoOn() && this.#scheduler.runNext()) return true;
       else this.#invariants.break("ends", `${this.#told()}; ${this.#waits()}`);
     }
     this.#outcome = {
@@ -190,6 +194,10 @@ export class World {
     for (const { state, isStray } of this.#nodes.values())
       if (state === "runs" && !isStray) return false;
     return true;
+  }
+
+  #mayGoOn(): boolean {
+    return this.#scheduler.nowMs <= LIMIT_MS && ++this.#advanceCount <= LIMIT_EVENTS;
   }
 
   #judgeEnd(): void {
