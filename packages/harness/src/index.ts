@@ -24,3 +24,7 @@ export {
 export type { Outcome } from "./simulation/world.js";
 export type { NodeParts } from "./simulation/node-parts.js";
 export { INVARIANTS, type InvariantName, type Violation } from "./simulation/invariants.js";
+export { shrink } from "./simulation/shrink.js";
+export { failureInWords } from "./simulation/failure-in-words.js";
+export { runSeedsOnPool } from "./simulation/seed-pool.js";
+export { unpackJob, type PortableJob, type SeedReport } from "./simulation/seed-task.js";

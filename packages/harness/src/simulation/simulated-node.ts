@@ -302,7 +302,8 @@ export class SimulatedNode implements NodeView {
   }
 }
 
-/** How a node ended, in words. */
+/** How a node ended, in words; of an error what was expected and what came. */
 export function endInWords({ nodeId, state, step, error }: SimulatedNode): string {
-  return `${nodeName(nodeId)} ${state} in step ${step}${error === undefined ? "" : `: ${error.message}`}`;
+  const reason = error === undefined ? "" : `: ${error.message.split("; ")[0]!}`;
+  return `${nodeName(nodeId)} ${state} in step ${step}${reason}`;
 }

@@ -2,25 +2,28 @@ import { nodeName, type NodeId } from "@psgd/core";
 
 /** What happens in a simulated world, and how it is told. The position goes into the hash: new ones come at the end. */
 const KINDS = {
-  sends: (value, place) => frameInWords(value, place),
-  gets: (value, place) => frameInWords(value, place),
-  loses: (value, place) => frameInWords(value, place),
-  doubles: (value, place) => frameInWords(value, place),
-  corrupts: (value, place) => frameInWords(value, place),
-  posts: (step) => `a message of step ${step}`,
-  "takes in": (step) => `a message of step ${step}`,
-  "hands over": (step) => `a message of step ${step} to its codec`,
-  computes: (step) => `step ${step}`,
-  "has a model": (hash) => `with hash ${(hash >>> 0).toString(16)}`,
-  "is cut off": () => "from the broker",
-  "is back": () => "at the broker",
-  pauses: (ms) => `for ${ms} ms`,
-  dies: () => "",
-  starts: (incarnation) => (incarnation === 0 ? "" : "again"),
-  ends: (step) => `after step ${step}`,
-  fails: (step) => `in step ${step}`,
-  throws: (call) => `in call ${call}`,
-} as const satisfies Record<string, (value: number, place: number) => string>;
+  sends: (value, _, place) => `sends ${frameInWords(value, place)}`,
+  gets: (value, _, place) => `gets ${frameInWords(value, place)}`,
+  loses: (value, _, place) => `loses ${frameInWords(value, place)}`,
+  doubles: (value, _, place) => `doubles ${frameInWords(value, place)}`,
+  corrupts: (value, _, place) => `corrupts ${frameInWords(value, place)}`,
+  posts: (step, peer) => `sends a message of step ${step} to ${peer}`,
+  "takes in": (step, peer) => `gets a message of step ${step} from ${peer}`,
+  "hands over": (step, peer) => `hands its codec a message of step ${step} from ${peer}`,
+  computes: (step) => `has computed its blocks of step ${step}`,
+  "has a model": (hash) => `has its result and a new model (hash ${(hash >>> 0).toString(16)})`,
+  "is cut off": () => "loses its connection to the broker",
+  "is back": () => "is back at the broker",
+  pauses: (ms) => `is paused for ${ms} ms`,
+  dies: () => "crashes",
+  starts: (incarnation) => `starts${incarnation === 0 ? "" : " again"}`,
+  ends: (step) => `ends well after ${step} steps`,
+  fails: (step) => `fails in step ${step}`,
+  throws: (call) => `has its codec throw in call ${call}`,
+} as const satisfies Record<string, (value: number, peer: string, place: number) => string>;
+
+/** What happens to frames: of interest for the link only. */
+const FRAME_KINDS: readonly string[] = ["sends", "gets", "loses", "doubles", "corrupts"];
 
 export type TraceKind = keyof typeof KINDS;
 
@@ -92,8 +95,19 @@ export class Trace {
 
   /** The last events, oldest first. */
   get lines(): readonly string[] {
+    return this.#inOrder().map(lineOf);
+  }
+
+  /** The same without frames: what nodes and codecs did. */
+  get story(): readonly string[] {
+    return this.#inOrder()
+      .filter(({ kind }) => !FRAME_KINDS.includes(kind))
+      .map(lineOf);
+  }
+
+  #inOrder(): readonly Entry[] {
     const oldest = this.#isWhole ? 0 : this.#eventCount % KEPT;
-    return [...this.#kept.slice(oldest), ...this.#kept.slice(0, oldest)].map(lineOf);
+    return [...this.#kept.slice(oldest), ...this.#kept.slice(0, oldest)];
   }
 
   /** FNV-1a over words, in two lanes. */
@@ -108,8 +122,7 @@ const SEQUENCE = new Float64Array(1);
 const SEQUENCE_BYTES = new Uint8Array(SEQUENCE.buffer);
 
 function lineOf({ atMs, kind, node, peer, value, place }: Entry): string {
-  const who = peer === NOBODY ? nodeName(node) : `${nodeName(node)} (peer: ${nodeName(peer)})`;
-  return `${atMs.toFixed(3).padStart(11)} ms  ${who} ${kind} ${KINDS[kind](value, place)}`.trimEnd();
+  return `${atMs.toFixed(3).padStart(10)} ms  ${nodeName(node)} ${KINDS[kind](value, nodeName(peer), place)}`;
 }
 
 function frameInWords(checksum: number, place: number): string {

@@ -28,8 +28,10 @@ export interface Outcome {
   readonly traceHash: string;
   readonly eventCount: number;
   readonly virtualMs: number;
-  /** The last events, in words. */
+  /** The last events, in words; all of them if asked for. Empty where nothing was found. */
   readonly lines: readonly string[];
+  /** The same without the frames of links. */
+  readonly story: readonly string[];
 }
 
 /** So long a job may last after its faults have ended: longer than two time-outs, and than a dead peer stays unnoticed. */
@@ -47,6 +49,7 @@ const REASONS_OF_DEATH = ["NODE_LOST", "CODEC_THREW"];
  */
 export class World {
   readonly #scenario: Scenario;
+  readonly #isWholeTrace: boolean;
   readonly #scheduler = new Scheduler();
   readonly #trace: Trace;
   readonly #broker: Broker;
@@ -64,6 +67,7 @@ export class World {
   /** @param isWholeTrace - keeps all lines and not only the last */
   constructor(job: SimulatedJob, scenario: Scenario, isWholeTrace = false) {
     this.#scenario = scenario;
+    this.#isWholeTrace = isWholeTrace;
     const nowMs = (): number => this.#scheduler.nowMs;
     this.#trace = new Trace(nowMs, isWholeTrace);
     const { seed, stepCount, faults, nodeCount, redundancy } = scenario;
@@ -125,15 +129,17 @@ export class World {
     if (this.#invariants.violation === undefined) {
       if (this.#hasEnded()) this.#judgeEnd();
       else if (this.#mayGoOn() && this.#scheduler.runNext()) return true;
-      else this.#invariants.break("ends", `${this.#told()}; ${this.#waits()}`);
+      else this.#invariants.break("ends", this.#told());
     }
+    const isTold = this.#isWholeTrace || this.#invariants.violation !== undefined;
     this.#outcome = {
       scenario: this.#scenario,
       violation: this.#invariants.violation,
       traceHash: this.#trace.hash,
       eventCount: this.#trace.eventCount,
       virtualMs: this.#scheduler.nowMs,
-      lines: this.#invariants.violation === undefined ? [] : this.#trace.lines,
+      lines: isTold ? this.#trace.lines : [],
+      story: isTold ? this.#trace.story : [],
     };
     return false;
   }
@@ -209,7 +215,7 @@ export class World {
       const code = node.error?.code;
       const isFine = node.state !== "failed";
       if (!isFine && !(this.#hasDeaths && REASONS_OF_DEATH.includes(String(code))))
-        this.#invariants.break("survives", `${this.#told()}; ${this.#waits()}`);
+        this.#invariants.break("survives", this.#told());
       const timerCount = node.machine.pendingTimerCount;
       if (node.state === "done" && timerCount > 0)
         this.#invariants.break("nothing left", `${nodeName(node.nodeId)}: ${timerCount} timers`);
@@ -218,11 +224,10 @@ export class World {
       this.#invariants.break("nothing left", `${this.#broker.listenerCount} listeners`);
   }
 
+  /** Who waits for whom, and what ended or keeps running; not what nodes only heard from others. */
   #told(): string {
-    return [...this.#nodes.values()].map(endInWords).join("; ");
-  }
-
-  #waits(): string {
-    return explainWaits([...this.#nodes.values()], this.#settings).join("; ");
+    const nodes = [...this.#nodes.values()];
+    const ends = nodes.filter(({ error }) => error?.details["isRelayed"] !== true).map(endInWords);
+    return [...explainWaits(nodes, this.#settings), ...ends].join("; ");
   }
 }
