@@ -28,3 +28,6 @@ export { shrink } from "./simulation/shrink.js";
 export { failureInWords } from "./simulation/failure-in-words.js";
 export { runSeedsOnPool } from "./simulation/seed-pool.js";
 export { unpackJob, type PortableJob, type SeedReport } from "./simulation/seed-task.js";
+export { examineCodec, type CodecExamination } from "./conformance/examine-codec.js";
+export { describeCodec, type DescribedCodec } from "./conformance/describe-codec.js";
+export { CHECKS, type CheckName, type Finding, type Verdict } from "./conformance/finding.js";

@@ -3,7 +3,7 @@ import { faultInWords } from "./scenario.js";
 import type { Outcome } from "./world.js";
 
 /** So many of the last lines are told. */
-const LAST_LINES = 40;
+const LAST_LINES = 80;
 
 /**
  * A failing run for people: which promise is broken and how, what went wrong around it, and what the nodes did, as a

@@ -21,6 +21,7 @@ import type { Machine } from "./machine.js";
 import type { QuadraticProblem } from "./quadratic-problem.js";
 import type { SimulatedJob } from "./simulated-job.js";
 import type { Trace, TraceKind } from "./trace.js";
+import type { NodeView } from "./wait-for.js";
 
 /** What one node needs of its world. */
 export interface NodeSurroundings {
@@ -44,16 +45,6 @@ export type NodeState = "runs" | "done" | "failed" | "dead";
 /** How long a failing node gives its last words to arrive, as in production. */
 const LAST_WORDS_MS = 1_000;
 
-/** Which codec a node waits for, and whom it has heard. */
-export interface NodeView {
-  readonly nodeId: NodeId;
-  readonly step: number;
-  readonly isWaiting: boolean;
-  /** By peer: the last step it has sent something of, and got something of. */
-  readonly sent: ReadonlyMap<NodeId, number>;
-  readonly heard: ReadonlyMap<NodeId, number>;
-}
-
 /**
  * One process of a node: the steps of the production loop, with a closed form in the place of the engine. Everything
  * that decides something (mesh, links, exchange, policy, actor, codec) is the runtime's own; the invariants are told
@@ -63,8 +54,7 @@ export class SimulatedNode implements NodeView {
   readonly nodeId: NodeId;
   readonly machine: Machine;
   readonly connection: Connection;
-  readonly sent = new Map<NodeId, number>();
-  readonly heard = new Map<NodeId, number>();
+  readonly heard = new Map<NodeId, Set<number>>();
   state: NodeState = "runs";
   error: PsgdError | undefined;
   step = 0;
@@ -207,7 +197,6 @@ export class SimulatedNode implements NodeView {
       isConnected: () => this.connection.status === "connected",
       post: (target, message) => {
         invariants.sent(this.nodeId, target, message);
-        this.sent.set(target, message.step);
         this.#record("posts", message.step, target);
         this.#mesh!.post(target, message);
       },
@@ -230,7 +219,7 @@ export class SimulatedNode implements NodeView {
       onBlock: (from, message) => {
         if (this.error === undefined) {
           invariants.arrived(from, this.nodeId, message, this.isStray);
-          this.heard.set(from, message.step);
+          this.heard.set(from, (this.heard.get(from) ?? new Set()).add(message.step));
           this.#record("takes in", message.step, from);
         }
         exchange.accept(from, message);
