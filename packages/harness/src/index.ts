@@ -31,3 +31,7 @@ export { unpackJob, type PortableJob, type SeedReport } from "./simulation/seed-
 export { examineCodec, type CodecExamination } from "./conformance/examine-codec.js";
 export { describeCodec, type DescribedCodec } from "./conformance/describe-codec.js";
 export { CHECKS, type CheckName, type Finding, type Verdict } from "./conformance/finding.js";
+export { Broker } from "./simulation/broker.js";
+export { Machine } from "./simulation/machine.js";
+export { Scheduler } from "./simulation/scheduler.js";
+export { Trace } from "./simulation/trace.js";

@@ -78,7 +78,7 @@ async function simulateMany(
   }
   process.stdout.write(
     `${report.seedCount} seeds in ${seconds.toFixed(1)} s, ${Math.round(report.seedCount / seconds)} a second; ` +
-      `${report.eventCount} events in ${(report.virtualMs / 3_600_000).toFixed(1)} hours of virtual time\n`,
+      `${report.eventCount} events in ${(report.virtualMs / 3_600_000).toFixed(1)} hours of virtual time; trace ${report.traceHash}\n`,
   );
   if (failed === undefined) {
     process.stdout.write("Every promise was kept.\n");

@@ -68,6 +68,11 @@ export class Broker {
     return this.#isDown;
   }
 
+  /** A machine is gone: all its connections are, without a word. */
+  unplug(node: NodeId): void {
+    for (const connection of this.#of(node)) void connection.close();
+  }
+
   /** Who listens at any address now. */
   get listenerCount(): number {
     let count = 0;

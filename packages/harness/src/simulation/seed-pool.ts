@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import type { InvariantName } from "./invariants.js";
-import type { PortableJob, SeedReport, SeedTask } from "./seed-task.js";
+import { hashOf, type PortableJob, type SeedReport, type SeedTask } from "./seed-task.js";
 import type { ScenarioLimits } from "./scenario.js";
 
 /** Enough for a thread to be worth asking, few enough to share out evenly. */
@@ -53,6 +53,7 @@ function joined(a: SeedReport, b: SeedReport): SeedReport {
     seedCount: a.seedCount + b.seedCount,
     eventCount: a.eventCount + b.eventCount,
     virtualMs: a.virtualMs + b.virtualMs,
+    traceHash: hashOf([a.traceHash, b.traceHash]),
     broken,
     // Reports are joined in the order of seeds.
     firstFailure: a.firstFailure ?? b.firstFailure,

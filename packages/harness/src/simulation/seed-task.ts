@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { CodecParameters } from "@psgd/core";
 import { loadCodecClass, moduleLoader, type CodecSource } from "@psgd/runtime";
 import type { SyncPolicyName } from "@psgd/sgd";
@@ -31,6 +32,8 @@ export interface SeedReport {
   readonly seedCount: number;
   readonly eventCount: number;
   readonly virtualMs: number;
+  /** Of all events of all seeds: the same on every machine. */
+  readonly traceHash: string;
   /** By promise: seeds that broke it. */
   readonly broken: Readonly<Partial<Record<InvariantName, number>>>;
   /** Of the lowest seed that broke any. */
@@ -62,11 +65,13 @@ export default async function runTask({
 }: SeedTask): Promise<SeedReport> {
   let eventCount = 0;
   let virtualMs = 0;
+  const hashes: string[] = [];
   const broken: Partial<Record<InvariantName, number>> = {};
   let firstFailure: Outcome | undefined;
   await runSeeds(await unpackJob(job), { firstSeed, count, limits }, (outcome) => {
     eventCount += outcome.eventCount;
     virtualMs += outcome.virtualMs;
+    hashes[outcome.scenario.seed - firstSeed] = outcome.traceHash;
     if (outcome.violation !== undefined) {
       const { invariant } = outcome.violation;
       broken[invariant] = (broken[invariant] ?? 0) + 1;
@@ -75,5 +80,11 @@ export default async function runTask({
     }
     return false;
   });
-  return { seedCount: count, eventCount, virtualMs, broken, firstFailure };
+  const traceHash = hashOf(hashes);
+  return { seedCount: count, eventCount, virtualMs, traceHash, broken, firstFailure };
+}
+
+/** Of several hashes, in their order. */
+export function hashOf(hashes: readonly string[]): string {
+  return createHash("sha256").update(hashes.join()).digest("hex").slice(0, 16);
 }
