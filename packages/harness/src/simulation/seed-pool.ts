@@ -24,6 +24,8 @@ export async function runSeedsOnPool(
     filename: fileURLToPath(new URL("./seed-task.js", import.meta.url)),
     minThreads: maxThreads,
     maxThreads,
+    // Worlds live for milliseconds: with room for many of them, garbage is collected seldom and cheaply.
+    resourceLimits: { maxYoungGenerationSizeMb: 64 },
   });
   try {
     let doneCount = 0;

@@ -2,9 +2,11 @@ import type { PsgdError } from "@psgd/core";
 import {
   PARAMETER_SERVER,
   SILENT,
+  fromErrorRecord,
   nodeName,
   seededRandom,
   sleep,
+  toErrorRecord,
   type BlockWeight,
   type Codec,
   type CodecReturn,
@@ -99,7 +101,7 @@ export class SimulatedNode implements NodeView {
       this.state = "done";
       this.#record("ends", this.step);
     } catch (error) {
-      this.error = error as PsgdError;
+      this.error = fromErrorRecord(toErrorRecord(error));
       this.#record("fails", this.step);
       this.#around.invariants.forget(this.nodeId);
       this.#mesh?.abort(error);
