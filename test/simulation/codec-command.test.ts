@@ -31,7 +31,7 @@ describe("psgd codec", () => {
   it("test finds nothing wrong with the tutorial's codec", async () => {
     await using run = psgd("codec", "test", "tutorial_codec", "--sync", "ssgd", "--seeds", "100");
     expect((await run.exit(SOON_MS)).code, run.output).toBe(0);
-    expect(run.stdout).toContain("tutorial_codec.MyComCtrl, ssgd: 14 checks, nothing is wrong");
+    expect(run.stdout).toContain("tutorial_codec.MyComCtrl, ssgd: 15 checks, nothing is wrong");
   });
 
   it("test explains a tutorial's codec that forgets one node, with the shortest way to it", async () => {

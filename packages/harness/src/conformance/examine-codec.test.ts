@@ -125,6 +125,25 @@ class MakesZeroOfNaN extends Mean {
   }
 }
 
+/** Adds up in the first array it was ever handed. */
+class ComputesInOldArrays extends Mean {
+  #sum: Float32Array | undefined;
+
+  protected override combined(): Float32Array {
+    this.#sum ??= this.blocks.get(this.nodeId)!;
+    this.#sum.set(super.combined());
+    return this.#sum;
+  }
+}
+
+/** Works until the ninth step. */
+class FailsLater extends Mean {
+  override updateBlocks(block: BlockWeight): CodecReturn {
+    if (block.step > 8) throw new Error("ten is too much");
+    return super.updateBlocks(block);
+  }
+}
+
 /** Goes its own way. */
 class Alone extends Codec {
   static override readonly carries = "gradients";
@@ -244,6 +263,25 @@ const CASES: readonly {
   },
   { codec: MakesZeroOfNaN, notOk: { "not finite": "note" }, says: { "not finite": /^0 of 3/ } },
   {
+    codec: ComputesInOldArrays,
+    notOk: { inputs: "note" },
+    says: { inputs: /changed at once, [1-9]/ },
+  },
+  {
+    codec: FailsLater,
+    notOk: {
+      mean: "wrong",
+      bias: "skipped",
+      contraction: "skipped",
+      feedback: "skipped",
+      convergence: "wrong",
+      inputs: "wrong",
+      memory: "wrong",
+      bytes: "wrong",
+    },
+    says: { bytes: /ten is too much/ },
+  },
+  {
     codec: Alone,
     notOk: {
       agreement: "wrong",
@@ -268,6 +306,7 @@ const SKIPPED = [
   "convergence",
   "not finite",
   "state",
+  "inputs",
   "memory",
   "bytes",
 ] as const;

@@ -1,8 +1,8 @@
-import type { CodecClass, CodecParameters } from "@psgd/core";
+import { isPsgdError, type CodecClass, type CodecParameters } from "@psgd/core";
 import type { SyncPolicyName } from "@psgd/sgd";
 import { CodecLab } from "./codec-lab.js";
 import { CHECKS, type CheckName, type Finding } from "./finding.js";
-import { examineBytes, examineMemory, examineState } from "./keeping-checks.js";
+import { examineBytes, examineInputs, examineMemory, examineState } from "./keeping-checks.js";
 import { examineMean } from "./mean-checks.js";
 import { examineNetwork } from "./network-check.js";
 import { examineRuns } from "./run-checks.js";
@@ -46,12 +46,8 @@ export async function examineCodec(examination: CodecExamination): Promise<reado
   const findings = [...runs.findings];
   const isAlike = runs.agreesAlways;
   if (runs.hasResults) {
-    findings.push(...(await examineMean(lab)));
-    findings.push(await examineConvergence(lab));
-    findings.push(await examineNotFinite(lab));
-    findings.push(await examineState(lab, isByChance(findings)));
-    findings.push(await examineMemory(lab));
-    findings.push(await examineBytes(lab));
+    for (const [check, examine] of DEEPER_CHECKS)
+      findings.push(...(await attempt(check, lab, () => examine(lab, findings))));
   }
   // A codec that leaves nodes alike must do so in a bad network, too; so must one that does not get there.
   const isExpectedAlike = isAlike || (!runs.hasResults && lab.carriesGradients);
@@ -64,6 +60,34 @@ export async function examineCodec(examination: CodecExamination): Promise<reado
     const isMatterOfTaste = lab.subject.sync === "asgd" && SYNCHRONOUS.includes(check);
     return isMatterOfTaste && found.verdict === "wrong" ? { ...found, verdict: "note" } : found;
   });
+}
+
+type Examine = (lab: CodecLab, before: readonly Finding[]) => Promise<Finding | Finding[]>;
+
+/** What is examined of a codec that comes to its results, by the check that stands for it. */
+const DEEPER_CHECKS: readonly (readonly [CheckName, Examine])[] = [
+  ["mean", examineMean],
+  ["convergence", examineConvergence],
+  ["not finite", examineNotFinite],
+  ["state", (lab, before) => examineState(lab, isByChance(before))],
+  ["inputs", examineInputs],
+  ["memory", examineMemory],
+  ["bytes", examineBytes],
+];
+
+/** A codec may fail with other inputs, sizes or rounds only. */
+async function attempt(
+  check: CheckName,
+  lab: CodecLab,
+  examine: () => Promise<Finding | Finding[]>,
+): Promise<Finding[]> {
+  try {
+    return [await examine()].flat();
+  } catch (error) {
+    if (!isPsgdError(error)) throw error;
+    const base = { check, seed: lab.subject.seed, story: undefined };
+    return [{ ...base, verdict: "wrong", number: "fails", text: error.message }];
+  }
 }
 
 /** What an asynchronous codec may do in its own way: each node has a model of its own, and steps have no borders. */

@@ -11,6 +11,7 @@ export const CHECKS = {
   convergence: "training a convex problem ends at its minimum",
   "not finite": "a NaN is refused or seen by all",
   state: "export and import leave nothing out",
+  inputs: "what it is handed stays as it was while others may look at it",
   memory: "arrays of earlier steps are let go",
   bytes: "bytes against sending everything",
   network: "loss, disorder, duplicates, cuts and pauses change nothing",

@@ -28,6 +28,49 @@ export async function examineState(lab: CodecLab, isByChance: boolean): Promise<
   }
 }
 
+/**
+ * Arrays that a codec changes. They are its own, so it may; but one that changes them in a later step keeps what it was
+ * handed, and shows when its message is not copied any more.
+ */
+export async function examineInputs(lab: CodecLab): Promise<Finding> {
+  const handed: { readonly array: Float32Array; readonly before: Float32Array; round: number }[] =
+    [];
+  let round = 0;
+  let soonCount = 0;
+  let lateCount = 0;
+  /** Looks at what was handed over and not seen changed yet. */
+  const look = (): void => {
+    for (const [index, { array, before, round: since }] of [...handed.entries()].reverse()) {
+      if (maxUlpDistance(array, before) === 0) continue;
+      handed.splice(index, 1);
+      if (since === round) soonCount++;
+      else lateCount++;
+    }
+  };
+  await lab.run({
+    rounds: 12,
+    wrap: (codec) =>
+      watchingArrays(codec, (array) => void handed.push({ array, before: array.slice(), round })),
+    delta: (place) => {
+      look();
+      round = Math.max(round, place.round);
+      return lab.gaussian(24, place.round, place.blockId);
+    },
+  });
+  look();
+  const isLate = lateCount > 0;
+  return {
+    ...{ check: "inputs", seed: lab.subject.seed, story: undefined },
+    verdict: isLate ? "note" : "ok",
+    number: `${soonCount} changed at once, ${lateCount} later`,
+    text: isLate
+      ? "it computes in arrays of earlier steps: right only as long as nobody else holds them"
+      : soonCount > 0
+        ? "it computes in the arrays it is handed, which are its own"
+        : "it changes none of the arrays it is handed",
+  };
+}
+
 /** Arrays handed to the codec in earlier steps that it still holds. */
 export async function examineMemory(lab: CodecLab): Promise<Finding> {
   const collectGarbage = garbageCollector();

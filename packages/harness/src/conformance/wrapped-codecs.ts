@@ -12,7 +12,7 @@ function wrapped(codecClass: CodecClass, create: (context: CodecContext) => Code
   return stand;
 }
 
-/** The same codec, told of every array that it is handed. */
+/** The same codec; told of every array that it is handed, before the call. */
 export function watchingArrays(
   codecClass: CodecClass,
   onArray: (array: Float32Array) => void,
