@@ -133,6 +133,13 @@ class SmallQueueExchange extends SteppedExchange {
   }
 }
 
+class StutteringExchange extends BlockExchange {
+  override accept(...args: Parameters<BlockExchange["accept"]>): void {
+    super.accept(...args);
+    super.accept(...args);
+  }
+}
+
 class HastyActor extends CodecActor {
   override async receive(
     content: unknown,
@@ -424,6 +431,30 @@ export const PLANTED: readonly PlantedBug[] = [
     breaks: ["once and in order"],
   },
 
+  {
+    name: "a message is put into the inbox twice",
+    job: withParts(plain, { createExchange: (o) => new StutteringExchange(o) }),
+    breaks: ["handed over once"],
+  },
+  {
+    name: "a timer is left when everything is done",
+    job: withParts(
+      plain,
+      exchangeWith(({ clock }) => {
+        clock.setTimer(600_000, () => {});
+        return {};
+      }),
+    ),
+    breaks: ["nothing left"],
+  },
+  {
+    name: "what handles messages throws at the third",
+    job: withParts(plain, {
+      openMesh: openMesh(({ onBlock }) => ({ onBlock: throwing(onBlock) })),
+    }),
+    breaks: ["no bug"],
+  },
+
   // In the insides of the link.
   {
     name: "the link does not suppress duplicates",
@@ -481,6 +512,14 @@ export const PLANTED: readonly PlantedBug[] = [
     breaks: ["survives", "ends"],
   },
 ];
+
+function throwing(onBlock: MeshOptions["onBlock"]): MeshOptions["onBlock"] {
+  let count = 0;
+  return (from, message) => {
+    if (++count === 3) throw new Error("third");
+    onBlock(from, message);
+  };
+}
 
 function sometimesTwice(onBlock: MeshOptions["onBlock"], random: Random): MeshOptions["onBlock"] {
   const draws = random.fork("planted");

@@ -32,7 +32,7 @@ export function withSimulateArguments(parser: Argv): Argv {
 export async function runCodecSimulation(args: Readonly<Record<string, unknown>>): Promise<number> {
   process.setSourceMapsEnabled(true);
   const faults: string[] = [];
-  for (const name of ["seeds", "seed"]) {
+  for (const name of ["seeds", "seed", "redundancy"]) {
     const value = args[name] as number | undefined;
     if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
       faults.push(`\`--${name}\`: expected a whole number from 1, got ${value}`);
@@ -51,8 +51,10 @@ export async function runCodecSimulation(args: Readonly<Record<string, unknown>>
     promise: args["promise"] as PortableJob["promise"],
     moduleDirectory: bundleDirectory(),
   };
-  // With a server a node's blocks are merged before they are sent, which is not the mean of all blocks any more.
-  const limits = { hasServer: server !== undefined, withRedundancy: server === undefined };
+  const limits = {
+    hasServer: server !== undefined,
+    withRedundancy: (args["redundancy"] as number) > 1,
+  };
   const seed = args["seed"] as number | undefined;
   const isJson = args["json"] === true;
   return seed === undefined

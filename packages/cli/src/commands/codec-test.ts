@@ -32,6 +32,12 @@ export function withCodecOptions(parser: Argv): Argv {
       requiresArg: true,
       describe: "parameter for the codec, NAME=VALUE; may be given more than once",
     })
+    .option("redundancy", {
+      alias: "r",
+      type: "number",
+      default: 1,
+      describe: "nodes that compute the same block",
+    })
     .option("json", {
       type: "boolean",
       default: false,
@@ -51,12 +57,6 @@ export function withCodecTestArguments(parser: Argv): Argv {
       "node-count",
       withUnderscores("node-count", { alias: "n", type: "number", default: 3, describe: "nodes" }),
     )
-    .option("redundancy", {
-      alias: "r",
-      type: "number",
-      default: 1,
-      describe: "nodes that compute the same block",
-    })
     .option("seed", {
       type: "number",
       default: 1,
@@ -90,8 +90,7 @@ export async function runCodecExamination(args: Arguments): Promise<number> {
     parameters: parametersOf(args["param"] as readonly string[], faults),
   };
   throwFaults(faults);
-  const spec = args["codec"] as string;
-  const { codec, server } = await pairCodecs(spec, {
+  const { codec, server } = await pairCodecs(args["codec"] as string, {
     serverCodec: args["server-codec"] as string | undefined,
     optimizer: undefined,
   });
@@ -106,7 +105,7 @@ export async function runCodecExamination(args: Arguments): Promise<number> {
   for (const sync of modes) {
     const findings = await examine({ ...examination, sync });
     reports.push({ sync, findings });
-    if (args["json"] !== true) tell(codec.name, sync, findings, spec);
+    if (args["json"] !== true) tell(codec.name, sync, findings, commandOf(args));
   }
   if (args["json"] === true)
     process.stdout.write(`${JSON.stringify({ codec: codec.name, reports })}\n`);
@@ -126,6 +125,16 @@ async function examine(examination: CodecExamination): Promise<readonly Finding[
   return examineCodec(examination);
 }
 
+/** The arguments that `codec simulate` needs for the same codec. */
+function commandOf(args: Arguments): string {
+  const server = args["server-codec"] as string | undefined;
+  return [
+    args["codec"] as string,
+    ...(server === undefined ? [] : [`--server-codec ${server}`]),
+    ...(args["param"] as readonly string[]).map((param) => `--param ${param}`),
+  ].join(" ");
+}
+
 /** What is longer is told below the table. */
 const LONGEST_CELL = 120;
 
@@ -133,7 +142,7 @@ function tell(
   name: string,
   sync: SyncPolicyName,
   findings: readonly Finding[],
-  spec: string,
+  command: string,
 ): void {
   const rows = findings.map(({ verdict, check, number, text }) => [
     verdict,
@@ -143,12 +152,12 @@ function tell(
   ]);
   const wrong = findings.filter(({ verdict }) => verdict === "wrong");
   process.stdout.write(`${name}, ${sync}\n${table(["VERDICT", "CHECK", "NUMBER", "WHAT"], rows)}`);
-  for (const { check, text, story, seed } of wrong) {
+  for (const { check, text, story, replay } of wrong) {
     if (text.length > LONGEST_CELL)
       process.stdout.write(`\n${check}:\n  ${text.split("; ").join("\n  ")}\n`);
     if (story !== undefined)
       process.stdout.write(
-        `\nThe shortest way to it (all of it: psgd codec simulate ${spec} --seed ${seed}):\n${story}\n`,
+        `\nThe shortest way to it (all of it: psgd codec simulate ${command} ${replay ?? ""}):\n${story}\n`,
       );
   }
   const verdict =

@@ -36,4 +36,6 @@ export interface Finding {
   readonly seed: number;
   /** A failing schedule, if there is one: a numbered list. */
   readonly story: string | undefined;
+  /** What `psgd codec simulate` must be told, besides the codec and its parameters, to show it again. */
+  readonly replay?: string;
 }

@@ -33,5 +33,8 @@ export async function examineNetwork(
     ...{ check, verdict: "wrong", seed: failed.scenario.seed, story: failureInWords(smallest) },
     number: `seed ${failed.scenario.seed} of ${seedCount}`,
     text: `${failed.violation!.invariant}: ${failed.violation!.text}`,
+    replay:
+      `--seed ${failed.scenario.seed} --sync ${sync} --promise ${promise}` +
+      (redundancy > 1 ? ` --redundancy ${redundancy}` : ""),
   };
 }

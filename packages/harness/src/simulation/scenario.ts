@@ -65,10 +65,12 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
   const upTo = (count: number): number => 1 + (random.uint32() % count);
   const { maxNodeCount = 3, maxStepCount = 4, withRedundancy = true } = limits;
   const nodeCount = Math.min(maxNodeCount, 1 + upTo(Math.max(1, maxNodeCount - 1)));
+  // Drawn in any case, so that the rest of a seed is the same with and without.
+  const isRedundant = upTo(8) === 1;
   return {
     seed,
     nodeCount,
-    redundancy: withRedundancy && nodeCount > 1 && upTo(8) === 1 ? 2 : 1,
+    redundancy: withRedundancy && nodeCount > 1 && isRedundant ? 2 : 1,
     stepCount: Math.min(maxStepCount, 1 + upTo(Math.max(1, maxStepCount - 1))),
     faults: drawFaults(random, nodeCount, limits),
   };
