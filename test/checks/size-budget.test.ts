@@ -11,7 +11,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/compute": 6_700,
   "packages/remote": 1_100,
   "packages/runtime": 3_450,
-  "packages/harness": 1_500,
+  "packages/harness": 4_400,
   "packages/cli": 3_650,
   "packages/tooling": 0,
   workers: 5,

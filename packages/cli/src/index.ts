@@ -2,6 +2,8 @@ import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { DEFAULT_NATS_URL, VERSION } from "./compose.js";
 import { runJobSubmit, withSubmitOptions } from "./commands/job-submit.js";
+import { runCodecExamination, withCodecTestArguments } from "./commands/codec-test.js";
+import { runCodecSimulation, withSimulateArguments } from "./commands/codec-simulate.js";
 import { runDoctor } from "./commands/doctor.js";
 import { runJobs } from "./commands/jobs.js";
 import { runNodes } from "./commands/nodes.js";
@@ -81,6 +83,7 @@ export async function psgdMain(): Promise<void> {
       withClusterOptions,
       (args) => run(runJobs, args),
     )
+    .command("codec", "test a codec without a cluster, or simulate a bad one", withCodecCommands)
     .command(
       "doctor",
       "say what is available on this machine, and why the rest is not",
@@ -90,15 +93,33 @@ export async function psgdMain(): Promise<void> {
     .example([
       ["psgd doctor", "is this machine ready"],
       ["psgd nodes", "who is there"],
+      ["psgd codec test codecs/mine.ts", "what a codec does right and wrong, with numbers"],
       ["psgd jobs --json", "all jobs, for a program"],
       ["psgd submit --retrieve JOB", "the results of one of them"],
     ])
-    .demandCommand(1, "expected a command: worker, job-submit, nodes, jobs or doctor")
+    .demandCommand(1, "expected a command: worker, job-submit, nodes, jobs, codec or doctor")
     .epilogue(
       "`psgd <command> --help` says more. `worker` and `job-submit` are programs of their own, too.",
     );
   if (process.argv.length === 2) parser.showHelp("log");
   else await parser.parseAsync();
+}
+
+function withCodecCommands(parser: Argv): Argv {
+  return parser
+    .command(
+      "test <codec>",
+      "run a codec as it is, and report what it does with a number and a verdict for each check",
+      withCodecTestArguments,
+      (args) => run(runCodecExamination, args),
+    )
+    .command(
+      "simulate <codec>",
+      "run many seeds in the simulated cluster, each with other faults, or one of them again",
+      withSimulateArguments,
+      (args) => run(runCodecSimulation, args),
+    )
+    .demandCommand(1, "expected a command: test or simulate");
 }
 
 function withClusterOptions(parser: Argv): Argv {

@@ -6,6 +6,7 @@ import {
   nodeName,
   seededRandom,
   sleep,
+  type BlockId,
   type BlockWeight,
   type CodecClass,
   type GlobalSettings,
@@ -35,6 +36,7 @@ import {
   type Agreement,
   type RoundResults,
 } from "./result-checks.js";
+import { explainWaits, type NodeView } from "./simulation/wait-for.js";
 import { VirtualClock } from "./virtual-clock.js";
 
 /** A harness run with nothing left open. */
@@ -50,6 +52,16 @@ export interface HarnessPlan {
   readonly agreement: Agreement;
   readonly tolerance: number;
   readonly callTimeoutMs: number;
+  /** Looks at results itself; they are not checked then. */
+  readonly probe?: HarnessProbe;
+}
+
+/** Chooses what nodes compute, and sees what becomes of it. */
+interface HarnessProbe {
+  /** What gradient descent would subtract for a block. */
+  delta(place: { round: number; blockId: BlockId; weights: Readonly<Float32Array> }): Float32Array;
+  /** @param weights - after the result was applied */
+  onResult(node: NodeId, result: Readonly<Float32Array>, weights: Readonly<Float32Array>): void;
 }
 
 interface HarnessNode {
@@ -220,14 +232,15 @@ export class HarnessRun {
       this.#requireUntouchedWeights(node);
       rule.apply(result, node.weights, initialWeights);
       node.shownWeights.set(node.weights);
-      this.#collect(round, node.nodeId, result);
+      if (this.#plan.probe === undefined) this.#collect(round, node.nodeId, result);
+      else this.#plan.probe.onResult(node.nodeId, result, node.weights);
     }
   }
 
   #computeBlocks({ nodeId, round, weights }: HarnessNode): BlockWeight[] {
-    const { settings, layout, rule } = this.#plan;
+    const { settings, layout, rule, probe } = this.#plan;
     return settings.nodeToBlocks[nodeId]!.map((blockId) => {
-      const content = this.#delta(round, blockId);
+      const content = probe?.delta({ round, blockId, weights }) ?? this.#delta(round, blockId);
       rule.content(content, weights);
       return { content, blockId, step: round, sampleCount: settings.batchSize, layout };
     });
@@ -394,6 +407,8 @@ export class HarnessRun {
         ),
       );
     }
+    const views = [...waiting, ...(server === undefined ? [] : [server])].map(viewOf);
+    lines.push(...explainWaits(views, this.#plan.settings));
     return new PsgdError(
       "SYNC_TIMEOUT",
       `result of round ${round}: expected on every node, got none on ${names.join(", ")}, and nothing is on its way; ${lines.join("; ")}; ` +
@@ -412,6 +427,13 @@ export class HarnessRun {
       { details: { node: nodeId, step: round } },
     );
   }
+}
+
+function viewOf({ nodeId, round, compute, heard }: HarnessNode): NodeView {
+  const byPeer = new Map<NodeId, Set<number>>();
+  for (const [step, peers] of heard)
+    for (const peer of peers) byPeer.set(peer, (byPeer.get(peer) ?? new Set()).add(step));
+  return { nodeId, step: round, isWaiting: compute === undefined, heard: byPeer };
 }
 
 /** How results are told apart between schedules. */

@@ -155,6 +155,21 @@ describe("the protocol of a link", () => {
     expect(ends.map((error) => isPsgdError(error, "NODE_LOST"))).toEqual([true]);
   });
 
+  it("does not go before its last messages have arrived, while an open link would wait", () => {
+    const ended = (hasMessage: boolean): number => {
+      const { protocol, ends } = side(1n);
+      protocol.onFrame(fromPeer({ type: "ack" }), 0);
+      if (hasMessage) protocol.send("last words", 0);
+      protocol.close(0);
+      let tick = 0;
+      while (ends.length === 0) protocol.onTime(++tick * HEARTBEAT_MS);
+      return tick * HEARTBEAT_MS;
+    };
+    // Nobody answers: whoever has said all goes soon, who has not waits as long as a peer may be silent.
+    expect(ended(false)).toBe(2500);
+    expect(ended(true)).toBe(4000);
+  });
+
   it("gives a sign of life in every step in which it said nothing else", () => {
     const { protocol, sent } = side(1n);
     for (let now = HEARTBEAT_MS; now <= 6 * HEARTBEAT_MS; now += HEARTBEAT_MS) protocol.onTime(now);

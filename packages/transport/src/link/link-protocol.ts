@@ -41,7 +41,7 @@ export const HEARTBEAT_MS = 500;
 /** An acknowledgement waits so long for a frame to travel with. */
 const ACK_DELAY_MS = 5;
 
-/** A side that closes gives up after so many heartbeats of silence, connected or not. */
+/** A side that closes, and whose messages have all arrived, gives up after so many heartbeats of silence. */
 const CLOSE_PATIENCE_TICKS = 4;
 
 /**
@@ -253,9 +253,13 @@ export class LinkProtocol {
       this.end(this.#lost(`no sign of life for ${this.#identity.deadAfterMs} ms`));
       return;
     }
-    if (this.#state === "closing" && ++this.#closingTicks > CLOSE_PATIENCE_TICKS) {
-      // A side that has said goodbye answers until it has ours: its silence says that it has, and only our knowing is lost.
-      const isHeard = this.#hasPeerClosed || this.#sending.queuedBytes === 0;
+    // A side that has said goodbye answers until it has ours: its silence says that it has, and only our knowing is lost.
+    const isHeard = this.#hasPeerClosed || this.#sending.queuedBytes === 0;
+    // One that lacks our last messages may be paused or cut off: it would lose them, and us, if we went sooner.
+    const patienceTicks = isHeard
+      ? CLOSE_PATIENCE_TICKS
+      : this.#identity.deadAfterMs / HEARTBEAT_MS;
+    if (this.#state === "closing" && ++this.#closingTicks > patienceTicks) {
       this.end(isHeard ? undefined : this.#lost("nobody that takes the last messages"));
       return;
     }

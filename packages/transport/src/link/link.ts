@@ -124,7 +124,7 @@ export class Link {
 
   /**
    * Lets everything sent arrive, says goodbye, and waits for the peer's; what it sends until then is still delivered.
-   * Gives up after two seconds of silence. Idempotent.
+   * Gives up after two seconds of silence; while messages have not arrived, after as many as an open link. Idempotent.
    */
   async close(): Promise<void> {
     this.#protocol.close(this.#clock.now());

@@ -1,0 +1,31 @@
+import { Mesh, type MeshOptions } from "@psgd/runtime";
+import {
+  BlockExchange,
+  CodecActor,
+  SYNC_POLICIES,
+  asynchronousSgd,
+  type BlockExchangeOptions,
+  type CodecActorOptions,
+  type SyncPolicy,
+  type SyncPolicyName,
+} from "@psgd/sgd";
+
+/** The parts of the production runtime that a node is made of; a test may put a broken one in the place of any. */
+export interface NodeParts {
+  readonly createPolicy: (options: {
+    isServer: boolean;
+    sync: SyncPolicyName;
+    redundancy: number;
+  }) => SyncPolicy;
+  readonly createActor: (options: CodecActorOptions) => CodecActor;
+  readonly createExchange: (options: BlockExchangeOptions) => BlockExchange;
+  readonly openMesh: (options: MeshOptions) => Promise<Mesh>;
+}
+
+export const PRODUCTION_PARTS: NodeParts = {
+  createPolicy: ({ isServer, sync, redundancy }) =>
+    isServer ? asynchronousSgd() : SYNC_POLICIES[sync]({ redundancy }),
+  createActor: (options) => new CodecActor(options),
+  createExchange: (options) => new BlockExchange(options),
+  openMesh: (options) => Mesh.open(options),
+};

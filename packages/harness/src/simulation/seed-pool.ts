@@ -1,0 +1,63 @@
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { Piscina } from "piscina";
+import type { InvariantName } from "./invariants.js";
+import { hashOf, type PortableJob, type SeedReport, type SeedTask } from "./seed-task.js";
+import type { ScenarioLimits } from "./scenario.js";
+
+/** Enough for a thread to be worth asking, few enough to share out evenly. */
+const SEEDS_PER_TASK = 250;
+
+/**
+ * Runs the scenarios of many seeds on all cores. What is found does not depend on how many there are.
+ * @param onProgress - told the seeds that are done
+ */
+export async function runSeedsOnPool(
+  job: PortableJob,
+  seeds: { readonly firstSeed: number; readonly count: number; readonly limits?: ScenarioLimits },
+  onProgress: (doneCount: number) => void = () => {},
+): Promise<SeedReport> {
+  const { firstSeed, count, limits = {} } = seeds;
+  const taskCount = Math.ceil(count / SEEDS_PER_TASK);
+  const maxThreads = Math.min(taskCount, availableParallelism());
+  const pool = new Piscina<SeedTask, SeedReport>({
+    filename: fileURLToPath(new URL("./seed-task.js", import.meta.url)),
+    minThreads: maxThreads,
+    maxThreads,
+    // Worlds live for milliseconds: with room for many of them, garbage is collected seldom and cheaply.
+    resourceLimits: { maxYoungGenerationSizeMb: 64 },
+  });
+  try {
+    let doneCount = 0;
+    const tasks = Array.from({ length: taskCount }, async (_, index) => {
+      const skipped = index * SEEDS_PER_TASK;
+      const report = await pool.run({
+        job,
+        firstSeed: firstSeed + skipped,
+        count: Math.min(SEEDS_PER_TASK, count - skipped),
+        limits,
+      });
+      doneCount += report.seedCount;
+      onProgress(doneCount);
+      return report;
+    });
+    return (await Promise.all(tasks)).reduce(joined);
+  } finally {
+    await pool.destroy();
+  }
+}
+
+function joined(a: SeedReport, b: SeedReport): SeedReport {
+  const broken = { ...a.broken };
+  for (const [name, count] of Object.entries(b.broken) as [InvariantName, number][])
+    broken[name] = (broken[name] ?? 0) + count;
+  return {
+    seedCount: a.seedCount + b.seedCount,
+    eventCount: a.eventCount + b.eventCount,
+    virtualMs: a.virtualMs + b.virtualMs,
+    traceHash: hashOf([a.traceHash, b.traceHash]),
+    broken,
+    // Reports are joined in the order of seeds.
+    firstFailure: a.firstFailure ?? b.firstFailure,
+  };
+}

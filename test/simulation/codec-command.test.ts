@@ -1,0 +1,90 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PROJECT_ROOT } from "../support/project-root.js";
+import { startNode, type CliProcess } from "../support/processes.js";
+
+/** What the issue allows for one command, start included. */
+const SOON_MS = 10_000;
+
+const psgd = (...args: string[]): CliProcess =>
+  startNode([join(PROJECT_ROOT, "packages/cli/bin/psgd.js"), ...args]);
+
+describe("psgd codec", () => {
+  let folder: string;
+  let tutorial: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "psgd-codec-"));
+    tutorial = await readFile(join(PROJECT_ROOT, "codecs/tutorial_codec.ts"), "utf8");
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  /** The tutorial's codec with one line that is not what it was. */
+  async function buggy(name: string, line: string, instead: string): Promise<string> {
+    expect(tutorial).toContain(line);
+    const path = join(folder, `${name}.ts`);
+    await writeFile(path, tutorial.replace(line, instead));
+    return path;
+  }
+
+  it("test finds nothing wrong with the tutorial's codec", async () => {
+    await using run = psgd("codec", "test", "tutorial_codec", "--sync", "ssgd", "--seeds", "100");
+    expect((await run.exit(SOON_MS)).code, run.output).toBe(0);
+    expect(run.stdout).toContain("tutorial_codec.MyComCtrl, ssgd: 15 checks, nothing is wrong");
+  });
+
+  it("test explains a tutorial's codec that forgets one node, with the shortest way to it", async () => {
+    const path = await buggy(
+      "forgetful",
+      "return netEncapsulation(this.settings.nodesWithout(blockId),",
+      "return netEncapsulation(this.settings.nodesWithout(blockId).slice(1),",
+    );
+    await using run = psgd("codec", "test", path);
+    expect((await run.exit(SOON_MS)).code, run.output).toBe(13);
+    expect(run.stdout).toMatch(/^wrong +results +fails in order 1 of 12/m);
+    expect(run.stdout).toMatch(/node 1 waits in step 0 for block 0 of node 0.*, never heard/);
+    expect(run.stdout).toContain("they wait for each other: node 0 → node 1 → node 0");
+    expect(run.stdout).toMatch(/^ +1\. +0\.000 ms {2}node 0 starts$/m);
+  });
+
+  it("test explains one that keeps the blocks of the last step", async () => {
+    const path = await buggy("hoarding", "id)!)));\n    this.#blocks.clear();", "id)!)));");
+    await using run = psgd("codec", "test", path, "--sync", "ssgd");
+    expect((await run.exit(SOON_MS)).code, run.output).toBe(13);
+    expect(run.stdout).toMatch(/^wrong +(mean|order|agreement|results)/m);
+  });
+
+  it("simulate runs seeds on all cores, and shows the first that fails", async () => {
+    const path = await buggy(
+      "hasty",
+      "meanOf(this.settings.blocks.map((id) => this.#blocks.get(id)!))",
+      "meanOf([...this.#blocks.values()].slice(0, 2))",
+    );
+    await using fine = psgd(
+      ...["codec", "simulate", "tutorial_codec", "--seeds", "300", "--promise", "mean"],
+    );
+    expect((await fine.exit(60_000)).code, fine.output).toBe(0);
+    expect(fine.stdout).toMatch(/^300 seeds in .*\nEvery promise was kept\.\n$/);
+    await using run = psgd(
+      ...["codec", "simulate", path, "--seeds", "300", "--promise", "agreement"],
+    );
+    expect((await run.exit(60_000)).code, run.output).toBe(13);
+    const seed = /The first is --seed (\d+)\./.exec(run.stdout)?.[1];
+    expect(run.stdout).toContain(
+      "same model: no two nodes hold different models after the same step",
+    );
+    await using again = psgd("codec", "simulate", path, "--promise", "agreement", "--seed", seed!);
+    expect((await again.exit(60_000)).code, again.output).toBe(13);
+    expect(again.stdout).toMatch(/\d+ events, trace [0-9a-f]{16}\n/);
+    expect(again.stdout).toContain("The shortest way to the same:");
+  });
+
+  it("says what it expects", async () => {
+    await using run = psgd("codec", "test", "plain", "--seeds", "0", "--node-count", "x");
+    expect((await run.exit(60_000)).code).toBe(2);
+    expect(run.output).toContain(
+      "SETTINGS_INVALID: `--node-count`: expected a whole number from 1, got NaN; `--seeds`",
+    );
+  });
+});
