@@ -9,6 +9,8 @@ const VOCABULARY = 256;
  */
 export const lstmChar: ModelBuilder = (tensorflow, { inputShape, outputSize }) => {
   const { dense, embedding, lstm } = tensorflow.layers;
+  // TensorFlow.js takes minutes to make an orthogonal matrix of this size.
+  const common = { units: 256, recurrentInitializer: "glorotUniform" } as const;
   const length = inputShape.reduce((product, extent) => product * extent, 1);
   return tensorflow.sequential({
     name: "lstm-char",
@@ -19,8 +21,8 @@ export const lstmChar: ModelBuilder = (tensorflow, { inputShape, outputSize }) =
         outputDim: 8,
         inputLength: length,
       }),
-      lstm({ name: "lstm1", units: 256, returnSequences: true }),
-      lstm({ name: "lstm2", units: 256 }),
+      lstm({ ...common, name: "lstm1", returnSequences: true }),
+      lstm({ ...common, name: "lstm2" }),
       dense({ name: "output", units: outputSize }),
     ],
   });
