@@ -106,9 +106,11 @@ export class SimulatedNode implements NodeView {
       this.#record("ends", this.step);
     } catch (error) {
       this.error = fromErrorRecord(toErrorRecord(error));
+      // It travels, and names paths and lines of this machine: no two checkouts would have the same trace.
+      this.error.stack = "";
       this.#record("fails", this.step);
       this.#around.invariants.forget(this.nodeId);
-      this.#mesh?.abort(error);
+      this.#mesh?.abort(this.error);
       const closing = this.#mesh?.close() ?? Promise.resolve();
       const ended = new AbortController();
       await Promise.race([
