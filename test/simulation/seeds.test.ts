@@ -71,6 +71,24 @@ describe("the simulated cluster", () => {
     expect(new Set(traces).size).toBe(traces.length);
   });
 
+  it("does the same in another checkout, where stacks are others", async () => {
+    const { stackTraceLimit } = Error;
+    const tracesWith = async (limit: number): Promise<string[]> => {
+      Error.stackTraceLimit = limit;
+      const traces: string[] = [];
+      await runSeeds(plain, { firstSeed: 1, count: 200 }, ({ scenario, traceHash }) => {
+        traces[scenario.seed] = traceHash;
+        return false;
+      });
+      return traces;
+    };
+    try {
+      expect(await tracesWith(0)).toEqual(await tracesWith(10));
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  });
+
   // Each of these broke a promise once.
   it.each([
     [806, "a node that slept through its peers' last words lost a finished job"],

@@ -72,8 +72,14 @@ interface SimulatedWorker {
 
 /** Runs one scenario of the whole cluster. */
 export async function simulateCluster(scenario: Scenario): Promise<ClusterOutcome> {
-  const cluster = new SimulatedCluster(scenario);
-  return cluster.run();
+  const { stackTraceLimit } = Error;
+  // Stacks travel with errors, and name paths and lines of this machine: the length of frames must not depend on them.
+  Error.stackTraceLimit = 0;
+  try {
+    return await new SimulatedCluster(scenario).run();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 class SimulatedCluster {

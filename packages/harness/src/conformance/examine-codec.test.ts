@@ -170,6 +170,25 @@ class AssumesAnOrder extends Mean {
   }
 }
 
+/** Two of them never stop talking. */
+class Answers extends Mean {
+  override receiveBlocks(content: unknown): CodecReturn {
+    return netEncapsulation(this.settings.nodes, content);
+  }
+}
+
+class SendsWithoutEnd extends Mean {
+  override *updateBlocks({ content }: BlockWeight): Generator<ReturnType<typeof netEncapsulation>> {
+    for (;;) yield netEncapsulation(this.settings.nodes, content);
+  }
+}
+
+class NeverSettles extends Mean {
+  override updateBlocks(): CodecReturn {
+    return new Promise(() => {});
+  }
+}
+
 class Server extends Codec {
   static override readonly carries = "weights";
   readonly #byNode = new Map<number, Float32Array>();
@@ -345,6 +364,12 @@ describe("the conformance kit", () => {
     for (const check of SKIPPED) expect(of(check).verdict).toBe("skipped");
     expect(of("network").story).toMatch(/no faults\n +1\. /);
     expect(of("network").story).toContain("node 2 waits in step 1 for block 0 of node 0");
+  });
+
+  it.each([Answers, SendsWithoutEnd, NeverSettles])("comes to an end with %o", async (codec) => {
+    const findings = await examineCodec({ codec, seedCount: 20 });
+    const wrong = findings.filter(({ verdict }) => verdict === "wrong");
+    expect(wrong.map(({ check }) => check)).toEqual(["results", "network"]);
   });
 
   it("finds a deadlock that only some order of messages leads to, and the shortest way to it", async () => {

@@ -7,8 +7,8 @@ import type { Outcome } from "./world.js";
 /** A smaller scenario may need other luck: so many seeds are tried for each. */
 const SEEDS_PER_TRIAL = 8;
 
-/** More runs than this are not worth a shorter story. */
-const MAX_RUNS = 2_000;
+/** More events than this, over all runs, are not worth a shorter story. */
+const MAX_EVENTS = 1_000_000;
 
 /**
  * Takes away faults, nodes, redundancy and steps that a failure does not need, until every further one would make it
@@ -17,12 +17,12 @@ const MAX_RUNS = 2_000;
  * @returns the smallest failing run found, with all its events
  */
 export async function shrink(job: SimulatedJob, failed: Outcome): Promise<Outcome> {
-  let runCount = 0;
+  let eventCount = 0;
   const stillFails = async (candidate: Scenario): Promise<Scenario | undefined> => {
-    for (let luck = 0; luck < SEEDS_PER_TRIAL && runCount < MAX_RUNS; luck++) {
-      runCount++;
+    for (let luck = 0; luck < SEEDS_PER_TRIAL && eventCount < MAX_EVENTS; luck++) {
       const scenario = { ...candidate, seed: luck === 0 ? candidate.seed : luck };
-      const { violation } = await runScenario(job, scenario);
+      const { violation, eventCount: more } = await runScenario(job, scenario);
+      eventCount += more;
       if (violation?.invariant === failed.violation?.invariant) return scenario;
     }
     return undefined;

@@ -1,6 +1,6 @@
-import type { PsgdError } from "@psgd/core";
 import {
   PARAMETER_SERVER,
+  PsgdError,
   SILENT,
   fromErrorRecord,
   nodeName,
@@ -44,6 +44,9 @@ export interface NodeSurroundings {
 
 export type NodeState = "runs" | "done" | "failed" | "dead";
 
+/** Far more than any job of a scenario's size sends. */
+const MOST_MESSAGES = 2_000;
+
 /** How long a failing node gives its last words to arrive, as in production. */
 const LAST_WORDS_MS = 1_000;
 
@@ -64,6 +67,7 @@ export class SimulatedNode implements NodeView {
   readonly #around: NodeSurroundings;
   readonly #incarnation: number;
   #callCount = 0;
+  #postCount = 0;
   #mesh: Mesh | undefined;
   #actor: CodecActor | undefined;
   #fail!: (error: PsgdError) => void;
@@ -102,9 +106,11 @@ export class SimulatedNode implements NodeView {
       this.#record("ends", this.step);
     } catch (error) {
       this.error = fromErrorRecord(toErrorRecord(error));
+      // It travels, and names paths and lines of this machine: no two checkouts would have the same trace.
+      this.error.stack = "";
       this.#record("fails", this.step);
       this.#around.invariants.forget(this.nodeId);
-      this.#mesh?.abort(error);
+      this.#mesh?.abort(this.error);
       const closing = this.#mesh?.close() ?? Promise.resolve();
       const ended = new AbortController();
       await Promise.race([
@@ -198,6 +204,7 @@ export class SimulatedNode implements NodeView {
       syncTimeoutMs: job.syncTimeoutMs,
       isConnected: () => this.connection.status === "connected",
       post: (target, message) => {
+        this.#requireAnEnd();
         invariants.sent(this.nodeId, target, message);
         this.#record("posts", message.step, target);
         this.#mesh!.post(target, message);
@@ -205,6 +212,14 @@ export class SimulatedNode implements NodeView {
       onFailure: (error) => this.#fail(error),
       log: SILENT,
     });
+  }
+
+  /** Here and not in the world: a generator without an end never gives it a turn. */
+  #requireAnEnd(): void {
+    if (++this.#postCount <= MOST_MESSAGES) return;
+    const text = `messages of ${nodeName(this.nodeId)}: expected an end, got more than ${MOST_MESSAGES}`;
+    this.#around.invariants.break("ends", text);
+    throw new PsgdError("SYNC_TIMEOUT", text);
   }
 
   #openMesh(exchange: BlockExchange): Promise<Mesh> {
