@@ -78,7 +78,7 @@ describe("plans on two workers over a real server", () => {
     expect([...(await net.send(w1).run(x1!).get()).data]).toEqual([1, 1, 1]);
 
     const biased = plan(
-      ((x: Tensor, state: { read(): Tensor[] }) => tf.abs(x).add(state.read()[0]!)),
+      (x: Tensor, state: { read(): Tensor[] }) => tf.abs(x).add(state.read()[0]!),
       { argsShape: [[2]], state: [tensor([1])] },
     );
     const result = biased.send(w1).run(w1.put(tensor([-1, 0])));
@@ -107,11 +107,11 @@ describe("plans on two workers over a real server", () => {
   test("a process that dies while it computes is named; the worker starts another", async () => {
     const worker = await caller.worker("w2");
     const slow = plan(
-      ((x: Tensor) => {
+      (x: Tensor) => {
         let y = x;
         for (let i = 0; i < 40; i++) y = y.matMul(x).mul(1e-3);
         return y.sum();
-      }),
+      },
       { argsShape: [[1024, 1024]], name: "slow" },
     ).send(worker);
     const x = worker.put({
