@@ -12,7 +12,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/remote": 1_100,
   "packages/runtime": 3_450,
   "packages/harness": 4_400,
-  "packages/cli": 3_650,
+  "packages/cli": 4_000,
   "packages/tooling": 0,
   workers: 5,
   jobs: 5,
