@@ -4,10 +4,28 @@ import type { TensorFlow } from "../tensorflow.js";
 
 type Noise = Omit<PlanNoise, "value">;
 
-/** TensorFlow.js seeds a generator from `Math.random` at each draw; during a trace it always gets one number. */
-export function withFixedRandom<T>(number: number, run: () => T): T {
+/** The number that `Math.random` gave last during a trace. */
+let last = 0;
+
+/**
+ * Runs something with a `Math.random` that goes through the unit interval from a start, always the same way. Not one
+ * number for ever: a program may draw until it gets a larger one.
+ */
+export function withKnownRandom<T>(start: number, run: () => T): T {
+  let next = start;
+  return withRandom(() => {
+    last = next;
+    next = (next + GOLDEN_SECTION) % 1;
+    return last;
+  }, run);
+}
+
+/** Its multiples, modulo 1, leave no gap for long. */
+const GOLDEN_SECTION = (Math.sqrt(5) - 1) / 2;
+
+function withRandom<T>(random: () => number, run: () => T): T {
   const original = Math.random;
-  Math.random = () => number;
+  Math.random = random;
   try {
     return run();
   } finally {
@@ -16,8 +34,8 @@ export function withFixedRandom<T>(number: number, run: () => T): T {
 }
 
 /**
- * Finds out what a random operation drew, while `Math.random` is fixed: the same seed draws the same standard numbers
- * again, and the values are a linear function of these.
+ * Finds out what a random operation drew: TensorFlow.js seeds a generator from `Math.random` at each draw, the same seed
+ * draws the same standard numbers again, and the values are a linear function of these.
  */
 export class NoiseProbe {
   readonly #tensorflow: TensorFlow;
@@ -61,7 +79,10 @@ export class NoiseProbe {
   #draw(run: () => { dispose(): void }): ArrayLike<number> {
     this.#isProbing = true;
     try {
-      run().dispose();
+      withRandom(
+        () => last,
+        () => run().dispose(),
+      );
       return this.#drawn as ArrayLike<number>;
     } finally {
       this.#isProbing = false;

@@ -124,6 +124,27 @@ describe("trace", () => {
     expect(new Date().getFullYear()).toBeLessThan(3000);
   });
 
+  it("comes to an end where a step draws until it likes what it gets", () => {
+    const draw = (isFine: (number: number) => boolean): number => {
+      for (;;) {
+        const number = Math.random();
+        if (isFine(number)) return number;
+      }
+    };
+    expect(() => traceOf((x) => x.mul(draw((number) => number > 0.9)))).toThrow(/^PLAN_INVALID/);
+    expect(() => traceOf((x) => x.mul(draw((number) => number < 0.01)))).toThrow(/^PLAN_INVALID/);
+  });
+
+  it("tells several random operations apart", () => {
+    const { noise } = traceOf((x) =>
+      x.add(tensorflow.randomUniform([2, 3], 5, 7)).add(tensorflow.randomNormal([2, 3], 1, 2)),
+    );
+    expect(noise.map(({ distribution, offset, scale }) => [distribution, offset, scale])).toEqual([
+      ["uniform", 5, 2],
+      ["normal", 1, 2],
+    ]);
+  });
+
   it("says which line reads a value", () => {
     expect(() => traceOf((x) => x.mul(x.sum().dataSync()[0]!))).toThrow(
       /read from JavaScript at .*trace\.test\.ts:\d+:\d+; step `test`/,

@@ -5,7 +5,7 @@ import { requireNothingBaked, withShiftedClock } from "./baked-numbers.js";
 import { activeRecorder, setActiveRecorder } from "./active-recorder.js";
 import { registerControlKernels, unregisterControlKernels } from "./control-flow.js";
 import { hookLayers } from "./layer-hooks.js";
-import { withFixedRandom } from "./noise-probe.js";
+import { withKnownRandom } from "./noise-probe.js";
 import { createPlanBackend, PLAN_BACKEND, type PlanBackend } from "./plan-backend.js";
 import { Recorder } from "./recorder.js";
 import type { StepResult, TracedVariable, TraceRequest } from "./trace-request.js";
@@ -37,10 +37,10 @@ export function traceStep(request: TraceRequest): TracedStep {
   }
   using session = new TraceSession(tensorflow, request);
   const plan =
-    withFixedRandom(0.25, () => session.run()) ??
+    withKnownRandom(0.25, () => session.run()) ??
     // The first call found variables, which are state in all later ones.
-    withFixedRandom(0.25, () => session.run())!;
-  const again = withFixedRandom(0.75, () => withShiftedClock(() => session.run()))!;
+    withKnownRandom(0.25, () => session.run())!;
+  const again = withKnownRandom(0.75, () => withShiftedClock(() => session.run()))!;
   requireNothingBaked(plan, again);
   return { plan: validatePlan(plan), initialState: session.initialState(plan.state.layout) };
 }
