@@ -6,6 +6,9 @@ import { connectCluster, type Cluster } from "./compose.js";
 import { findWorkers } from "./job-session.js";
 import { didYouMean, nearMiss } from "./near-miss.js";
 
+/** A process starts in a second; a worker that does not know what we ask for says nothing. */
+const READY_WITHIN_MS = 20_000;
+
 /** The workers of a cluster, for callers who send plans to them. Use with `await using`. */
 export class RemoteCluster implements AsyncDisposable {
   readonly #cluster: Cluster;
@@ -74,14 +77,21 @@ export class RemoteCluster implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       let worker: RemoteWorker | undefined;
       const end = (error: Error): void => {
+        cancelTimer();
         worker?.fail(error);
         reject(error);
       };
+      const cancelTimer = systemClock.setTimer(READY_WITHIN_MS, () => {
+        const waited = `expected to be served within ${READY_WITHIN_MS} ms, got no answer`;
+        const remedy = "check that the worker has this version";
+        end(new PsgdError("WORKER_LOST", `plans of worker ${name}: ${waited}; ${remedy}`));
+      });
       control.onLost(end);
       control.onMessage((value) => {
         const reply = value as WorkerReply;
         if (reply.type === "plansEnded") end(fromErrorRecord(reply.error));
         if (reply.type !== "plansReady") return;
+        cancelTimer();
         worker = new RemoteWorker(name, this.#endpoint.connect(reply.address));
         resolve(worker);
       });
