@@ -34,12 +34,17 @@ export class RemoteWorker {
     return this.#end !== undefined;
   }
 
-  /** Puts a tensor there. With tags, every caller of the worker can find and use it. */
+  /**
+   * Puts a tensor there, for as long as somebody holds the pointer. With tags, every caller of the worker can find and
+   * use it, until it is freed or this caller leaves.
+   */
   put(tensor: TensorValue, { tags = [] }: { readonly tags?: readonly string[] } = {}): Pointer {
     const { shape, dtype } = requireTensor(tensor, "put");
     const id = this.#newId();
     this.#say({ type: "put", id, tensor, tags });
-    return this.#tracked(new Pointer(this, id, { tags, value: { shape, dtype } }));
+    const pointer = new Pointer(this, id, { tags, value: { shape, dtype } });
+    // What has tags can be found again without its pointer.
+    return tags.length > 0 ? pointer : this.#tracked(pointer);
   }
 
   /** The tensors there that have all these tags. */

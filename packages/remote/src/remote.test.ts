@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { loadTensorFlow, onnxEngine, type Tensor } from "@psgd/compute";
 import { isPsgdError, layoutOf, type Plan } from "@psgd/core";
@@ -161,6 +163,24 @@ describe("pointers", () => {
     await device.search("nothing");
     await device.search("nothing");
     expect(device.host.heldBytes).toBe(own);
+  });
+
+  it("are let go of when nobody holds them, but for tagged data", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const device = newDevice();
+    await device.search("input_data");
+    const own = device.host.heldBytes;
+    device.put(tensor([1, 2, 3, 4]), { tags: ["published"] });
+    for (let i = 0; i < 100; i++) device.put(tensor([1, 2, 3, 4]));
+    await device.search("published");
+    expect(device.host.heldBytes).toBe(own + 101 * 16);
+    await expect
+      .poll(async () => {
+        collect();
+        return (await device.search("published")).length === 1 && device.host.heldBytes;
+      })
+      .toBe(own + 16);
   });
 
   it("of one worker are refused on another", () => {

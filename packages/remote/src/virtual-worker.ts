@@ -20,9 +20,6 @@ export class VirtualWorker extends RemoteWorker {
     super(name, mine);
     this.host = new PlanHost(options);
     this.host.serve(theirs);
-    for (const [tensor, ...tags] of data) this.#held.push(this.put(tensor, { tags }));
+    for (const [tensor, ...tags] of data) this.put(tensor, { tags });
   }
-
-  /** The worker's own data lives as long as the worker. */
-  readonly #held: unknown[] = [];
 }
