@@ -2,7 +2,7 @@ export default {
   workspaces: {
     ".": {
       entry: ["codecs/*.ts", "test/**/*.ts"],
-      project: ["codecs/**/*.ts", "test/**/*.ts"],
+      project: ["codecs/**/*.ts", "!codecs/compressors/assembly/**", "test/**/*.ts"],
       // Optional for users of compute, which looks for it when asked; here so that its engine is tested.
       ignoreDependencies: ["onnxruntime-web"],
     },

@@ -38,7 +38,10 @@ export function packageNames(): string[] {
     .map(({ name }) => name);
 }
 
+const NOT_SOURCE =
+  /\.(test|bench|fixture)\.ts$|^test\/|\/testing\/|^codecs\/compressors\/kernels-module\.ts$/;
+
 /** Whether a path is source that runs in production: TypeScript that is neither test, benchmark nor fixture. */
 export function isSource(path: string): boolean {
-  return path.endsWith(".ts") && !/\.(test|bench|fixture)\.ts$|^test\/|\/testing\//.test(path);
+  return path.endsWith(".ts") && !NOT_SOURCE.test(path);
 }

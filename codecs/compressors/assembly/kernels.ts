@@ -1,0 +1,245 @@
+/*
+ * The hot loops of the compressors, in AssemblyScript with 128-bit vectors: see `../kernels.ts` for what each does and
+ * for the memory they share. Counts are padded with zeros to whole groups of 16 values.
+ */
+
+/** Values of one chunk, and where it lies; then norms, codes and positions. */
+export const CHUNK: i32 = 16384;
+export const VALUES: usize = 65536;
+export const NORMS: usize = VALUES + 4 * 16384;
+export const CODES: usize = NORMS + 4 * 1024;
+export const POSITIONS: usize = CODES + 16384;
+
+/** Norm of each bucket: the largest magnitude, or the Euclidean norm. `bucket` is a multiple of 16. */
+export function norms(count: i32, bucket: i32, isLargest: bool): void {
+  for (let start = 0, index = 0; start < count; start += bucket, index++) {
+    const end = min(start + bucket, count);
+    let a = f32x4.splat(0);
+    let b = f32x4.splat(0);
+    for (let i = start; i < end; i += 8) {
+      const x = v128.load(VALUES + 4 * (i as usize));
+      const y = v128.load(VALUES + 4 * (i as usize), 16);
+      if (isLargest) {
+        a = f32x4.pmax(a, f32x4.abs(x));
+        b = f32x4.pmax(b, f32x4.abs(y));
+      } else {
+        a = f32x4.add(a, f32x4.mul(x, x));
+        b = f32x4.add(b, f32x4.mul(y, y));
+      }
+    }
+    const norm: f32 = isLargest
+      ? max(lanesLargest(a), lanesLargest(b))
+      : sqrt<f32>(lanesSum(f32x4.add(a, b)));
+    store<f32>(NORMS + 4 * (index as usize), norm);
+  }
+}
+
+/** Σ|x| over the chunk. */
+export function sumOfMagnitudes(count: i32): f64 {
+  let a = f64x2.splat(0);
+  let b = f64x2.splat(0);
+  for (let i = 0; i < count; i += 4) {
+    const x = f32x4.abs(v128.load(VALUES + 4 * (i as usize)));
+    a = f64x2.add(a, f64x2.promote_low_f32x4(x));
+    b = f64x2.add(b, f64x2.promote_low_f32x4(v128.shuffle<i32>(x, x, 2, 3, 2, 3)));
+  }
+  const sum = f64x2.add(a, b);
+  return f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1);
+}
+
+/** Bit i of the codes is the sign of value i. */
+export function packSigns(count: i32): void {
+  for (let i = 0; i < count; i += 16) {
+    const at = VALUES + 4 * (i as usize);
+    const low = i32x4.bitmask(v128.load(at)) | (i32x4.bitmask(v128.load(at, 16)) << 4);
+    const high = i32x4.bitmask(v128.load(at, 32)) | (i32x4.bitmask(v128.load(at, 48)) << 4);
+    store<u16>(CODES + ((i >> 3) as usize), low | (high << 8));
+  }
+}
+
+/** Value i becomes `scale`, or its negative where bit i of the codes is set. */
+export function unpackSigns(count: i32, scale: f32): void {
+  const magnitude = f32x4.splat(scale);
+  const places = i32x4(1, 2, 4, 8);
+  for (let i = 0; i < count; i += 8) {
+    const bits = i32x4.splat(load<u8>(CODES + ((i >> 3) as usize)));
+    const low = i32x4.ne(v128.and(bits, places), i32x4.splat(0));
+    const high = i32x4.ne(v128.and(bits, i32x4.shl(places, 4)), i32x4.splat(0));
+    const at = VALUES + 4 * (i as usize);
+    v128.store(at, v128.xor(magnitude, i32x4.shl(low, 31)));
+    v128.store(at, v128.xor(magnitude, i32x4.shl(high, 31)), 16);
+  }
+}
+
+/**
+ * Eight generators side by side (Marsaglia 2003, xorshift with 13, 17, 5), in two vectors that need not wait for each
+ * other. None may be at 0, where it would stay.
+ */
+let evenState: v128 = i32x4(1, 2, 3, 4);
+let oddState: v128 = i32x4(5, 6, 7, 8);
+
+/** Takes their places from the first 32 bytes of the codes. */
+export function seed(): void {
+  evenState = v128.load(CODES);
+  oddState = v128.load(CODES, 16);
+}
+
+function next(s: v128): v128 {
+  const a = v128.xor(s, i32x4.shl(s, 13));
+  const b = v128.xor(a, i32x4.shr_u(a, 17));
+  return v128.xor(b, i32x4.shl(b, 5));
+}
+
+/** Uniform over [0, 1), in steps of 2⁻²³: the bits of a number between 1 and 2. */
+function uniform(s: v128): v128 {
+  return f32x4.sub(v128.or(i32x4.shr_u(s, 9), i32x4.splat(0x3f800000)), f32x4.splat(1));
+}
+
+/**
+ * Code of each value x in a bucket of norm m: levels · x / m + levels + u, rounded to nearest, 0 to 2 · levels; u = 0 or
+ * at random between −1/2 and 1/2; `bits` of each, 2, 4 or 8, the first in the lowest place.
+ */
+export function encode(count: i32, bucket: i32, levels: f32, bits: i32, isRandom: bool): void {
+  for (let start = 0, index = 0; start < count; start += bucket, index++) {
+    const norm = load<f32>(NORMS + 4 * (index as usize));
+    const factor = f32x4.splat(norm > 0 ? levels / norm : 0);
+    const end = min(start + bucket, count);
+    if (isRandom) encodeAtRandom(start, end, factor, levels, bits);
+    else encodeNearest(start, end, factor, levels, bits);
+  }
+}
+
+function encodeAtRandom(start: i32, end: i32, factor: v128, levels: f32, bits: i32): void {
+  const middle = f32x4.splat(levels - 0.5);
+  const top = f32x4.splat(2 * levels);
+  let even = evenState;
+  let odd = oddState;
+  for (let i = start; i < end; i += 16) {
+    const at = VALUES + 4 * (i as usize);
+    even = next(even);
+    odd = next(odd);
+    const a = codeOf(v128.load(at), factor, f32x4.add(middle, uniform(even)), top);
+    const b = codeOf(v128.load(at, 16), factor, f32x4.add(middle, uniform(odd)), top);
+    even = next(even);
+    odd = next(odd);
+    const c = codeOf(v128.load(at, 32), factor, f32x4.add(middle, uniform(even)), top);
+    const d = codeOf(v128.load(at, 48), factor, f32x4.add(middle, uniform(odd)), top);
+    storeCodes(i, bits, a, b, c, d);
+  }
+  evenState = even;
+  oddState = odd;
+}
+
+function encodeNearest(start: i32, end: i32, factor: v128, levels: f32, bits: i32): void {
+  const middle = f32x4.splat(levels);
+  const top = f32x4.splat(2 * levels);
+  for (let i = start; i < end; i += 16) {
+    const at = VALUES + 4 * (i as usize);
+    const a = codeOf(v128.load(at), factor, middle, top);
+    const b = codeOf(v128.load(at, 16), factor, middle, top);
+    const c = codeOf(v128.load(at, 32), factor, middle, top);
+    const d = codeOf(v128.load(at, 48), factor, middle, top);
+    storeCodes(i, bits, a, b, c, d);
+  }
+}
+
+function codeOf(x: v128, factor: v128, middle: v128, top: v128): v128 {
+  const place = f32x4.add(f32x4.mul(x, factor), middle);
+  const within = f32x4.pmin(f32x4.pmax(place, f32x4.splat(0)), top);
+  // Added to 2²³, a number is rounded to a whole one, which is then its lowest bits.
+  return v128.and(f32x4.add(within, f32x4.splat(8388608)), i32x4.splat(0xff));
+}
+
+function storeCodes(i: i32, bits: i32, a: v128, b: v128, c: v128, d: v128): void {
+  const codes = i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_u(a, b), i16x8.narrow_i32x4_u(c, d));
+  if (bits == 8) v128.store(CODES + (i as usize), codes);
+  else if (bits == 4) v128.store64_lane(CODES + ((i >> 1) as usize), pairs(codes, 4), 0);
+  else v128.store32_lane(CODES + ((i >> 2) as usize), pairs(pairs(codes, 2), 4), 0);
+}
+
+/** Two neighbouring bytes of `width` bits become one of twice the width. */
+function pairs(codes: v128, width: i32): v128 {
+  const low = v128.and(codes, i16x8.splat(0x00ff));
+  const high = i16x8.shr_u(codes, 8 - width);
+  const both = v128.and(v128.or(low, high), i16x8.splat(0x00ff));
+  return i8x16.narrow_i16x8_u(both, both);
+}
+
+/** The values of codes: (code − levels) · m / levels. */
+export function decode(count: i32, bucket: i32, levels: f32, bits: i32): void {
+  const middle = f32x4.splat(levels);
+  for (let start = 0, index = 0; start < count; start += bucket, index++) {
+    const unit = f32x4.splat(load<f32>(NORMS + 4 * (index as usize)) / levels);
+    const end = min(start + bucket, count);
+    for (let i = start; i < end; i += 16) {
+      const codes = loadCodes(i, bits);
+      const low = i16x8.extend_low_i8x16_u(codes);
+      const high = i16x8.extend_high_i8x16_u(codes);
+      const at = VALUES + 4 * (i as usize);
+      v128.store(at, valueOf(i32x4.extend_low_i16x8_u(low), middle, unit));
+      v128.store(at, valueOf(i32x4.extend_high_i16x8_u(low), middle, unit), 16);
+      v128.store(at, valueOf(i32x4.extend_low_i16x8_u(high), middle, unit), 32);
+      v128.store(at, valueOf(i32x4.extend_high_i16x8_u(high), middle, unit), 48);
+    }
+  }
+}
+
+function loadCodes(i: i32, bits: i32): v128 {
+  if (bits == 8) return v128.load(CODES + (i as usize));
+  if (bits == 4) return split(v128.load64_zero(CODES + ((i >> 1) as usize)), 4);
+  return split(split(v128.load32_zero(CODES + ((i >> 2) as usize)), 4), 2);
+}
+
+function valueOf(code: v128, middle: v128, unit: v128): v128 {
+  return f32x4.mul(f32x4.sub(f32x4.convert_i32x4_u(code), middle), unit);
+}
+
+/** One byte of twice `width` bits becomes two neighbouring ones of `width`. */
+function split(codes: v128, width: i32): v128 {
+  const wide = i16x8.extend_low_i8x16_u(codes);
+  const mask = i16x8.splat(<i16>(<i32>(1 << width) - 1));
+  const low = v128.and(wide, mask);
+  const high = v128.and(i16x8.shr_u(wide, width), mask);
+  return v128.or(low, i16x8.shl(high, 8));
+}
+
+/** Writes the places of the values whose magnitude is above a threshold. @returns how many there are */
+export function pickAbove(count: i32, threshold: f32): i32 {
+  const least = f32x4.splat(threshold);
+  let found = 0;
+  for (let i = 0; i < count; i += 16) {
+    const at = VALUES + 4 * (i as usize);
+    const a = f32x4.gt(f32x4.abs(v128.load(at)), least);
+    const b = f32x4.gt(f32x4.abs(v128.load(at, 16)), least);
+    const c = f32x4.gt(f32x4.abs(v128.load(at, 32)), least);
+    const d = f32x4.gt(f32x4.abs(v128.load(at, 48)), least);
+    if (!v128.any_true(v128.or(v128.or(a, b), v128.or(c, d)))) continue;
+    let bits =
+      i32x4.bitmask(a) |
+      (i32x4.bitmask(b) << 4) |
+      (i32x4.bitmask(c) << 8) |
+      (i32x4.bitmask(d) << 12);
+    while (bits != 0) {
+      store<i32>(POSITIONS + 4 * (found as usize), i + ctz(bits));
+      found++;
+      bits &= bits - 1;
+    }
+  }
+  return found;
+}
+
+function lanesLargest(x: v128): f32 {
+  return max(
+    max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)),
+    max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)),
+  );
+}
+
+function lanesSum(x: v128): f32 {
+  return (
+    f32x4.extract_lane(x, 0) +
+    f32x4.extract_lane(x, 1) +
+    f32x4.extract_lane(x, 2) +
+    f32x4.extract_lane(x, 3)
+  );
+}

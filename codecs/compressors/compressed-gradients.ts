@@ -1,0 +1,105 @@
+import {
+  Codec,
+  OwnBlocks,
+  netEncapsulation,
+  requireCount,
+  requireId,
+  requireList,
+  type BlockWeight,
+  type CodecContext,
+  type NetEncapsulation,
+  type NodeId,
+} from "@psgd/core";
+import { AllGather, fullMesh, type Routes } from "./all-gather.js";
+import { Chain, meanOfDecoded, type Decoded } from "./chain.js";
+import type { Quantizer, Sparsifier } from "./compressor.js";
+import { Compression } from "./error-feedback.js";
+import { float32 } from "./float32.js";
+
+/** What a vector goes through before it is sent. */
+export interface CompressionParts {
+  /** Whether what is left out is added to the next vector. */
+  readonly feedback: boolean;
+  readonly sparsifier?: Sparsifier | undefined;
+  /** @defaultValue float32() */
+  readonly quantizer?: Quantizer | undefined;
+}
+
+export function chainOf({ sparsifier, quantizer }: CompressionParts): Chain {
+  return new Chain(sparsifier, quantizer ?? float32());
+}
+
+/**
+ * Compressed gradients, peer to peer: every node's packet comes to all nodes, and each takes the mean of what all
+ * packets are decoded to, its own included, so that all have the same bits.
+ */
+export abstract class CompressedGradients extends Codec {
+  static override readonly carries: "gradients" | "weights" = "gradients";
+
+  readonly #chain: Chain;
+  readonly #compression: Compression;
+  readonly #routes: Routes;
+  readonly #gather = new AllGather<Decoded>(this.settings.nodes);
+  readonly #ownBlocks = new OwnBlocks(this.settings.nodeToBlocks[this.nodeId].length);
+
+  constructor(context: CodecContext) {
+    super(context);
+    const parts = this.compression();
+    this.#chain = chainOf(parts);
+    this.#compression = new Compression(this.#chain, parts.feedback);
+    this.#routes = this.routes();
+  }
+
+  /** Called once, before fields of subclasses are there. */
+  protected abstract compression(): CompressionParts;
+
+  /** The way of the packets; called once. */
+  protected routes(): Routes {
+    return fullMesh(this.settings.nodes);
+  }
+
+  override updateBlocks(block: BlockWeight): NetEncapsulation | undefined {
+    const gradient = this.#ownBlocks.add(block);
+    if (gradient === undefined) return undefined;
+    const { step } = block;
+    const { packet, decoded } = this.#compression.compress(
+      gradient,
+      this.layout.tensors,
+      this.random,
+    );
+    this.#combine(this.#gather.begin(step, this.nodeId, decoded));
+    return this.#toNext(this.nodeId, step, packet);
+  }
+
+  override receiveBlocks(content: unknown): NetEncapsulation | undefined {
+    const [origin, step, packet] = requireList(content, 3);
+    requireId(origin, this.settings.nodes, "node id");
+    requireCount(step, "step");
+    if (!this.#gather.isNew(step, origin)) return undefined;
+    const decoded = this.#chain.decode(packet, this.layout.size, this.layout.tensors);
+    this.#combine(this.#gather.add(step, origin, decoded));
+    return this.#toNext(origin, step, packet);
+  }
+
+  override dispose(): void {
+    this.#ownBlocks.clear();
+    this.#gather.clear();
+  }
+
+  override exportState(): unknown {
+    return this.#compression.exportState();
+  }
+
+  override importState(state: unknown): void {
+    this.#compression.importState(state, this.layout.size);
+  }
+
+  #toNext(origin: NodeId, step: number, packet: unknown): NetEncapsulation | undefined {
+    const targets = this.#routes(origin, this.nodeId);
+    return targets.length === 0 ? undefined : netEncapsulation(targets, [origin, step, packet]);
+  }
+
+  #combine(vectors: readonly Decoded[] | undefined): void {
+    if (vectors !== undefined) this.setResult(meanOfDecoded(vectors, this.layout.size));
+  }
+}

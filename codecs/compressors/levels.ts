@@ -1,0 +1,77 @@
+import type { Random } from "@psgd/core";
+import { CHUNK, eachChunk, kernels, load, memory } from "./kernels.js";
+
+/** Values as whole levels of a norm that a bucket of them shares: −s … s, written as 0 … 2s. */
+export interface LevelsOptions {
+  /** Of each code: 2, 4 or 8. */
+  readonly bits: number;
+  /** s, at most 2^(bits − 1) − 1. */
+  readonly levels: number;
+  /** Values that share a norm: a power of two from 16 to 16384. */
+  readonly bucket: number;
+}
+
+/**
+ * Rounds each value to the nearest level, or with a source of randomness to one of the two next to it, so that it is
+ * right on average.
+ *
+ * @param norms - of each bucket; or how to find them, and they are written here
+ * @returns ⌈d · bits / 8⌉ bytes, the first value in the lowest bits
+ */
+export function encodeLevels(
+  values: Readonly<Float32Array>,
+  norms: Float32Array,
+  given: "largest" | "length" | "norms",
+  { bits, levels, bucket }: LevelsOptions,
+  random: Random | undefined,
+): Uint8Array {
+  const codes = new Uint8Array(Math.ceil((values.length * bits) / 8));
+  if (random !== undefined) seedFrom(random);
+  eachChunk(0, values.length, (start, end) => {
+    const count = end - start;
+    const ofChunk = norms.subarray(start / bucket, Math.ceil(end / bucket));
+    load(values, start, end);
+    if (given === "norms") memory.norms.set(ofChunk);
+    else kernels.norms(count, bucket, given === "largest");
+    ofChunk.set(memory.norms.subarray(0, ofChunk.length));
+    kernels.encode(count, bucket, levels, bits, random !== undefined);
+    const at = (start * bits) / 8;
+    codes.set(memory.codes.subarray(0, Math.ceil((count * bits) / 8)), at);
+  });
+  clearAfter(codes, values.length * bits);
+  return codes;
+}
+
+/** Fills `values` with what codes stand for. */
+export function decodeLevels(
+  codes: Uint8Array,
+  norms: Float32Array,
+  { bits, levels, bucket }: LevelsOptions,
+  values: Float32Array,
+): void {
+  eachChunk(0, values.length, (start, end) => {
+    const count = end - start;
+    memory.norms.set(norms.subarray(start / bucket, Math.ceil(end / bucket)));
+    memory.codes.set(codes.subarray((start * bits) / 8, Math.ceil((end * bits) / 8)));
+    kernels.decode(count, bucket, levels, bits);
+    values.set(memory.values.subarray(0, count), start);
+  });
+}
+
+/** Eight generators that differ, none of them at 0. */
+function seedFrom(random: Random): void {
+  const seeds = new Uint32Array(memory.codes.buffer, memory.codes.byteOffset, 8);
+  for (let i = 0; i < 8; i++) seeds[i] = random.uint32() | 1;
+  kernels.seed();
+}
+
+/** Padding to a whole group is not part of what is sent. */
+function clearAfter(codes: Uint8Array, bitCount: number): void {
+  const used = bitCount & 7;
+  if (used !== 0) codes[codes.length - 1] &= 2 ** used - 1;
+}
+
+/** Norms of the buckets of `count` values, to be filled. */
+export function normsOf(count: number, bucket: number): Float32Array {
+  return new Float32Array(Math.ceil(count / Math.min(bucket, CHUNK)));
+}
