@@ -1,11 +1,16 @@
 import { describeSyncPolicy, type SyncPolicyPromise } from "@psgd/harness";
-import { SYNC_POLICIES, type SyncPolicyName } from "@psgd/sgd";
+import { SYNC_POLICIES, type SyncPolicy, type SyncPolicyName } from "@psgd/sgd";
+
+const STALENESS = 2;
 
 const PROMISES: Record<SyncPolicyName, SyncPolicyPromise> = {
-  ssgd: { isSynchronous: true },
-  asgd: { isSynchronous: false },
+  ssgd: { isSynchronous: true, maxLead: undefined },
+  asgd: { isSynchronous: false, maxLead: undefined },
+  ssp: { isSynchronous: false, maxLead: STALENESS },
 };
 
 for (const name of Object.keys(SYNC_POLICIES) as SyncPolicyName[]) {
-  describeSyncPolicy(name, SYNC_POLICIES[name], PROMISES[name]);
+  const create = ({ redundancy }: { redundancy: number }): SyncPolicy =>
+    SYNC_POLICIES[name]({ redundancy, staleness: STALENESS });
+  describeSyncPolicy(name, create, PROMISES[name]);
 }

@@ -65,6 +65,7 @@ export interface TestJobOptions {
   readonly optimizer?: JobSpec["optimizer"];
   readonly sync?: JobSpec["sync"];
   readonly learningRate?: number;
+  readonly staleness?: number;
   readonly syncTimeoutMs?: number;
   readonly parameters?: CodecParameters;
   readonly dataset?: Dataset;
@@ -89,6 +90,7 @@ export function testJob(options: TestJobOptions): TestJob {
     maxSteps: stepCount,
     seed: 1,
     sync: options.sync ?? "ssgd",
+    staleness: options.staleness ?? 3,
     syncTimeoutMs: options.syncTimeoutMs ?? 10_000,
     codecTimeoutMs: 30_000,
     optimizer: options.optimizer ?? "parallel_sgd",
@@ -131,6 +133,7 @@ export function testJob(options: TestJobOptions): TestJob {
         },
       ],
       sync: spec.sync,
+      staleness: spec.staleness,
       syncTimeoutMs: spec.syncTimeoutMs,
       codecTimeoutMs: spec.codecTimeoutMs,
       optimizer: spec.optimizer,

@@ -25,6 +25,7 @@ import {
 import { ReceivingWindow } from "../../packages/transport/dist/link/receiving-window.js";
 import { SendingWindow } from "../../packages/transport/dist/link/sending-window.js";
 import type { Acknowledgement, Frame } from "../../packages/transport/dist/link/link-frame.js";
+import { DummyCodec } from "../../codecs/dummy.js";
 import { FedAvgClient } from "../../codecs/fedavg.js";
 import { Plain } from "../../codecs/plain.js";
 import {
@@ -67,6 +68,8 @@ const withParts = (job: SimulatedJobOptions, parts: Partial<NodeParts>): Simulat
   ...job,
   parts,
 });
+/** Nobody waits for anybody but for the bound. */
+const alone = { codec: DummyCodec, sync: "ssp" } as const;
 const noRedundancy = { withRedundancy: false };
 
 /** Jobs without a bug, each of which some bug below is planted in: none may be found guilty. */
@@ -78,6 +81,7 @@ export const SOUND: readonly Pick<PlantedBug, "name" | "job" | "limits">[] = [
   { name: "ListedMean", job: mean(ListedMean) },
   { name: "UnevenClient", job: { codec: UnevenClient }, limits: noRedundancy },
   { name: "Plain in asgd", job: { ...plain, sync: "asgd" } },
+  { name: "DummyCodec in ssp", job: alone },
 ];
 
 /** Overrides one method of a class for good. */
@@ -417,6 +421,11 @@ export const PLANTED: readonly PlantedBug[] = [
       createPolicy: ({ isServer }) => (isServer ? asynchronousSgd() : synchronousSgd(0)),
     }),
     breaks: ["survives"],
+  },
+  {
+    name: "ssp does not keep count of steps",
+    job: withParts(alone, { createPolicy: () => asynchronousSgd() }),
+    breaks: ["within bounds"],
   },
   {
     name: "a call of a codec does not wait for the last one",

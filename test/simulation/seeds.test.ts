@@ -46,6 +46,12 @@ describe("the simulated cluster", () => {
       {},
     ],
     ["plain in asgd", { codec: Plain, sync: "asgd", promise: "mean" }, {}],
+    ["plain in ssp", { codec: Plain, sync: "ssp", promise: "mean" }, {}],
+    [
+      "a server that remembers, in ssp",
+      { codec: PSClient, serverCodec: ParaAveragingServer, sync: "ssp" },
+      {},
+    ],
     ["the tutorial's codec", { codec: MyComCtrl, promise: "mean" }, {}],
   ] as const)("keeps every promise in 300 seeds of %s", async (_, options, limits) => {
     expect(await firstViolation(simulatedJob(options), 300, limits)).toBeUndefined();

@@ -34,6 +34,7 @@ export interface JobRequest extends CodecRequest {
   readonly maxSteps: number | undefined;
   readonly seed: number;
   readonly sync: SyncPolicyName;
+  readonly staleness: number;
   readonly syncTimeoutMs: number;
   readonly codecTimeoutMs: number;
   readonly gradientDescent: GradientDescentName;
@@ -97,6 +98,7 @@ export async function buildJob(
     maxSteps: request.maxSteps,
     seed: request.seed,
     sync: request.sync,
+    staleness: request.staleness,
     syncTimeoutMs: request.syncTimeoutMs,
     codecTimeoutMs: request.codecTimeoutMs,
     optimizer: codecs.optimizer,
@@ -124,6 +126,7 @@ export async function buildJob(
     codecs: {
       ...codecs.variablesFor(model.layout),
       sync: spec.sync,
+      staleness: spec.staleness,
       syncTimeoutMs: spec.syncTimeoutMs,
       codecTimeoutMs: spec.codecTimeoutMs,
       optimizer: spec.optimizer,

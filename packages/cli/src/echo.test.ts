@@ -10,6 +10,7 @@ it("echoes a job in the seed's own words", () => {
     codec: "tutorial_codec.myComCtrl",
     optimizer: "parallel_sgd",
     sync: "ssgd",
+    staleness: 3,
     learningRate: 0.05,
     epochs: 1,
     blockAssignment: "iid",

@@ -5,6 +5,7 @@ import { DATASETS } from "@psgd/data";
 import {
   GRADIENT_DESCENTS,
   OPTIMIZERS,
+  DEFAULT_STALENESS,
   SYNC_POLICIES,
   type GradientDescentName,
   type SyncPolicyName,
@@ -57,7 +58,13 @@ const JOB_OPTIONS = {
     type: "string",
     choices: Object.keys(SYNC_POLICIES),
     default: "ssgd",
-    describe: "ssgd: nodes wait for each other in every step; asgd: they do not",
+    describe:
+      "ssgd: nodes wait for each other in every step; asgd: they do not; ssp: only for those that are --staleness steps behind",
+  },
+  staleness: {
+    type: "number",
+    default: DEFAULT_STALENESS,
+    describe: "with --psgd ssp: steps that a node may be ahead of the slowest",
   },
   "gradient-descent": {
     type: "string",
@@ -202,6 +209,11 @@ export function jobRequestOf(args: JobArguments): JobRequest {
     maxSteps: optional("steps", () => whole("steps")),
     seed: number("seed", "a whole number", Number.isSafeInteger),
     sync: args["psgd"] as SyncPolicyName,
+    staleness: number(
+      "staleness",
+      "a whole number from 0",
+      (value) => Number.isSafeInteger(value) && value >= 0,
+    ),
     syncTimeoutMs: seconds("sync-timeout"),
     codecTimeoutMs: seconds("codec-timeout"),
     optimizer: optimizer === undefined ? undefined : (OPTIMIZER_ALIASES[optimizer] ?? optimizer),

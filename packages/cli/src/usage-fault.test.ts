@@ -36,7 +36,7 @@ describe("the fault of a command line", () => {
 
   it("names the choices and the one that was meant", async () => {
     expect(await faultOf("--psgd", "sgd", "--engine", "gpu")).toBe(
-      '`--psgd`: expected one of ssgd, asgd, got "sgd"; did you mean `ssgd`?; `--engine`: expected one of onnx, onnx-cuda, onnx-webgpu, tensorflow, wasm, tfjs, auto, got "gpu"',
+      '`--psgd`: expected one of ssgd, asgd, ssp, got "sgd"; did you mean `ssgd`?; `--engine`: expected one of onnx, onnx-cuda, onnx-webgpu, tensorflow, wasm, tfjs, auto, got "gpu"',
     );
   });
 

@@ -118,7 +118,7 @@ export async function runCodecHarness(options: CodecHarnessOptions): Promise<Har
     perTensor: options.perTensor ?? false,
     seed,
     agreement:
-      options.agreement ?? (sync === "asgd" ? "none" : isPlainMean ? "every-round" : "last-round"),
+      options.agreement ?? (sync !== "ssgd" ? "none" : isPlainMean ? "every-round" : "last-round"),
     tolerance: options.tolerance ?? (isPlainMean ? 1e-6 : Infinity),
     callTimeoutMs: options.callTimeoutMs ?? 2000,
   };

@@ -19,6 +19,7 @@ import { constructCodec, systemClock } from "@psgd/runtime";
 import {
   BlockExchange,
   CodecActor,
+  DEFAULT_STALENESS,
   SYNC_POLICIES,
   asynchronousSgd,
   type BlockMessage,
@@ -220,6 +221,7 @@ export class HarnessRun {
     const { settings, rule } = this.#plan;
     const initialWeights = node.weights.slice();
     for (; node.round < settings.stepCount; node.round++) {
+      await node.exchange.begin(node.round);
       await new Promise<void>((resolve) => {
         node.compute = resolve;
       });
@@ -327,9 +329,16 @@ export class HarnessRun {
     });
     const exchange = new BlockExchange({
       nodeId,
+      workers: settings.nodes,
       layout,
       codecs,
-      policy: nodeId === PARAMETER_SERVER ? asynchronousSgd() : SYNC_POLICIES[sync](settings),
+      policy:
+        nodeId === PARAMETER_SERVER
+          ? asynchronousSgd()
+          : SYNC_POLICIES[sync]({
+              redundancy: settings.redundancy,
+              staleness: DEFAULT_STALENESS,
+            }),
       clock: this.#clock,
       syncTimeoutMs: this.#syncTimeoutMs,
       isConnected: () => true,

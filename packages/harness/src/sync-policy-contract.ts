@@ -6,6 +6,8 @@ import { describe, expect, it } from "vitest";
 export interface SyncPolicyPromise {
   /** Whether a message may only be handed over in its own step. */
   readonly isSynchronous: boolean;
+  /** How far workers may be apart, if the policy sees to it. */
+  readonly maxLead: number | undefined;
 }
 
 const STEPS = [0, 1, 2, 3, 7, 255, 256, 257, 1000];
@@ -14,7 +16,7 @@ const STEPS = [0, 1, 2, 3, 7, 255, 256, 257, 1000];
 export function describeSyncPolicy(
   name: string,
   create: (options: { redundancy: number }) => SyncPolicy,
-  { isSynchronous }: SyncPolicyPromise,
+  { isSynchronous, maxLead }: SyncPolicyPromise,
 ): void {
   describe.each([1, 2])(`sync policy ${name} with redundancy %i`, (redundancy) => {
     const policy = create({ redundancy });
@@ -39,6 +41,10 @@ export function describeSyncPolicy(
 
     it("is called what it is registered as", () => {
       expect(policy.name).toBe(name);
+    });
+
+    it("says how far workers may be apart", () => {
+      expect(policy.maxLead).toBe(maxLead);
     });
 
     it("hands over what comes for the step that waits", () => {
@@ -95,9 +101,13 @@ export function describeSyncPolicy(
         expect(judge(11 + lead, 10, { isWaiting: false })).toBe("refuse");
       });
     } else {
-      it("hands everything over on arrival", () => {
+      it("hands everything over on arrival that may come", () => {
         for (const [messageStep, step, isWaiting, from] of everyCase()) {
-          expect(judge(messageStep, step, { isWaiting, from })).toBe("deliver");
+          // Between two steps a node is not yet counted as being in the next one.
+          const isTooFar =
+            maxLead !== undefined && from !== PARAMETER_SERVER && messageStep > step + maxLead + 1;
+          const expected = isTooFar ? "refuse" : "deliver";
+          expect(judge(messageStep, step, { isWaiting, from })).toBe(expected);
         }
       });
     }

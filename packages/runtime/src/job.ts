@@ -36,6 +36,8 @@ export interface JobSpec {
   readonly maxSteps: number | undefined;
   readonly seed: number;
   readonly sync: SyncPolicyName;
+  /** Steps that a worker may be ahead of the slowest, with `ssp`. */
+  readonly staleness: number;
   readonly syncTimeoutMs: number;
   readonly codecTimeoutMs: number;
   readonly optimizer: OptimizerName;
@@ -99,6 +101,8 @@ export interface CodecAndSgdPackage {
   readonly modules: readonly string[];
   readonly variables: readonly VariableCodec[];
   readonly sync: SyncPolicyName;
+  /** Steps that a worker may be ahead of the slowest, with `ssp`. */
+  readonly staleness: number;
   readonly syncTimeoutMs: number;
   readonly codecTimeoutMs: number;
   readonly optimizer: OptimizerName;

@@ -97,9 +97,13 @@ function setup(
   );
   const exchange = new BlockExchange({
     nodeId,
+    workers: [0, 1, 2],
     layout,
     codecs,
-    policy: nodeId === PARAMETER_SERVER ? asynchronousSgd() : SYNC_POLICIES[sync]({ redundancy }),
+    policy:
+      nodeId === PARAMETER_SERVER
+        ? asynchronousSgd()
+        : SYNC_POLICIES[sync]({ redundancy, staleness: 2 }),
     clock,
     syncTimeoutMs: 10_000,
     isConnected: options.isConnected ?? (() => true),
@@ -645,4 +649,65 @@ describe("what a peer sends", () => {
     );
     expect(failures.length).toBe(1);
   });
+});
+
+describe("bounded staleness", () => {
+  const clock = (step: number, variableId = -1): BlockMessage => ({
+    ...{ variableId, step, version: 0, baseVersion: 0, content: null },
+  });
+  const begins = async (exchange: BlockExchange, step: number): Promise<() => boolean> => {
+    let hasBegun = false;
+    void exchange.begin(step).then(() => (hasBegun = true));
+    await Promise.resolve();
+    return () => hasBegun;
+  };
+
+  it("tells the other workers each step, and lets a worker run ahead as far as it may", async () => {
+    const { exchange, posted } = setup({}, { sync: "ssp" });
+    for (const step of [0, 1, 2]) await exchange.begin(step);
+    expect(posted.map(({ to, step, variableId }) => [to, step, variableId])).toEqual(
+      [0, 1, 2].flatMap((step) => [
+        [1, step, -1],
+        [2, step, -1],
+      ]),
+    );
+  });
+
+  it("waits until the slowest has come far enough", async () => {
+    const { exchange } = setup({}, { sync: "ssp" });
+    const hasBegun = await begins(exchange, 3);
+    expect(hasBegun()).toBe(false);
+    exchange.accept(1, clock(5));
+    await Promise.resolve();
+    expect(hasBegun()).toBe(false);
+    exchange.accept(2, clock(1));
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(hasBegun()).toBe(true);
+  });
+
+  it("says who is behind when that takes too long", async () => {
+    const { exchange, timeOut } = setup({}, { sync: "ssp" });
+    exchange.accept(1, clock(7));
+    exchange.accept(2, clock(4));
+    const begun = exchange.begin(9);
+    const failure = expect(begun).rejects.toThrow(
+      "SYNC_TIMEOUT: step 9 of node 0: expected all workers to be at most 2 steps behind",
+    );
+    await timeOut();
+    await timeOut();
+    await failure;
+    await expect(begun).rejects.toThrow("got node 2 at step 4; raise `--staleness`");
+  });
+
+  it.each(["ssgd", "asgd"] as const)(
+    "is nothing to %s, which knows no such messages",
+    async (sync) => {
+      const { exchange, posted, failures } = setup({}, { sync });
+      await exchange.begin(1000);
+      expect(posted).toEqual([]);
+      exchange.accept(1, clock(1));
+      expect(failures[0]!.message).toContain("variableId: expected a whole number 0..0, got -1");
+    },
+  );
 });

@@ -15,7 +15,7 @@ import type { SyncPolicy } from "./sync-policy.js";
 
 /** What travels from one node's codec to another's. */
 export interface BlockMessage {
-  /** Which codec of the model: its place in the exchange. */
+  /** Which codec of the model: its place in the exchange; `CLOCK` for none. */
   readonly variableId: number;
   readonly step: number;
   /** The sender's model when it was sent: updates given out (server), or results applied (worker). */
@@ -25,6 +25,9 @@ export interface BlockMessage {
   readonly content: unknown;
 }
 
+/** In the place of a codec: the message says that its sender is about to begin a step, and nothing else. */
+const CLOCK = -1;
+
 /** One codec of a model: the tensor it handles, or `undefined` for all of the model. */
 export interface ExchangeCodec {
   readonly actor: CodecActor;
@@ -33,6 +36,8 @@ export interface ExchangeCodec {
 
 export interface BlockExchangeOptions {
   readonly nodeId: NodeId;
+  /** The workers of the job. */
+  readonly workers: readonly NodeId[];
   readonly layout: TensorLayout;
   /** Either one codec for the model, or one for each tensor in the order of the layout. */
   readonly codecs: readonly ExchangeCodec[];
@@ -94,6 +99,8 @@ export class BlockExchange {
   #failure: PsgdError | undefined;
   #wake: (() => void) | undefined;
   #isPumping = false;
+  /** By worker: the step it has come to, where the policy keeps count. */
+  readonly #clocks = new Map<NodeId, number>();
 
   constructor(options: BlockExchangeOptions) {
     this.#options = options;
@@ -102,6 +109,26 @@ export class BlockExchange {
       lastStepOf: new Map(),
       versionOf: new Map(),
     }));
+  }
+
+  /**
+   * Begins a step, before anything is computed for it: where the policy bounds how far workers are apart, it waits for
+   * the slowest.
+   * @throws {PsgdError} SYNC_TIMEOUT, or what the network failed with
+   */
+  async begin(step: number): Promise<void> {
+    const { policy, workers, nodeId, post } = this.#options;
+    const { maxLead } = policy;
+    if (maxLead === undefined) return;
+    const peers = workers.filter((worker) => worker !== nodeId);
+    for (const peer of peers)
+      post(peer, { variableId: CLOCK, step, version: 0, baseVersion: 0, content: null });
+    const slow = (): NodeId[] =>
+      peers.filter((peer) => (this.#clocks.get(peer) ?? 0) < step - maxLead);
+    const isWithin = (): boolean => slow().length === 0;
+    // Twice, as a step waits for its result: long enough to learn that a peer is gone, and to say that instead.
+    if ((await this.#isTrueInTime(isWithin)) || (await this.#isTrueInTime(isWithin))) return;
+    throw this.#tooSlow(step, slow());
   }
 
   /**
@@ -129,9 +156,10 @@ export class BlockExchange {
     this.#inbox.unshift(...(this.#held.get(step) ?? []));
     this.#held.delete(step);
     void this.#pump();
-    if (!(await this.#isCompleteInTime())) {
+    const isComplete = (): boolean => this.#isComplete();
+    if (!(await this.#isTrueInTime(isComplete))) {
       await this.#rescue(step);
-      if (!(await this.#isCompleteInTime())) throw this.#syncTimeout(step);
+      if (!(await this.#isTrueInTime(isComplete))) throw this.#syncTimeout(step);
     }
     // From here on what comes for this step is late, also while a call of the codec runs to its end.
     this.#position = { step, isWaiting: false };
@@ -150,6 +178,11 @@ export class BlockExchange {
       this.#requireWellFormed(from, message);
     } catch (error) {
       this.fail(error as PsgdError);
+      return;
+    }
+    if (message.variableId === CLOCK) {
+      this.#clocks.set(from, Math.max(message.step, this.#clocks.get(from) ?? 0));
+      this.#wake?.();
       return;
     }
     this.#inbox.push({ from, message });
@@ -277,10 +310,10 @@ export class BlockExchange {
   }
 
   /**
-   * Waits until each codec has a result; false once that took the time-out, counted while connected. Other messages
-   * that come meanwhile do not prolong it: a peer that talks on does not bring the missing block.
+   * Waits for something; false once that took the time-out, counted while connected. Messages that come meanwhile do
+   * not prolong it: a peer that talks on does not bring the missing block.
    */
-  #isCompleteInTime(): Promise<boolean> {
+  #isTrueInTime(isTrue: () => boolean): Promise<boolean> {
     const { clock, syncTimeoutMs, isConnected } = this.#options;
     return new Promise((resolve, reject) => {
       let slicesLeft = SLICES_PER_TIMEOUT;
@@ -291,7 +324,7 @@ export class BlockExchange {
         cancel();
       };
       const look = (): void => {
-        if (this.#failure === undefined && !this.#isComplete()) return;
+        if (this.#failure === undefined && !isTrue()) return;
         stop();
         if (this.#failure === undefined) resolve(true);
         else reject(this.#failure);
@@ -311,6 +344,17 @@ export class BlockExchange {
       this.#wake = look;
       look();
     });
+  }
+
+  #tooSlow(step: number, slow: readonly NodeId[]): PsgdError {
+    const { nodeId, syncTimeoutMs, policy } = this.#options;
+    const places = slow.map((node) => `${nodeName(node)} at step ${this.#clocks.get(node) ?? 0}`);
+    return new PsgdError(
+      "SYNC_TIMEOUT",
+      `step ${step} of ${nodeName(nodeId)}: expected all workers to be at most ${policy.maxLead} steps behind within ${syncTimeoutMs} ms, ` +
+        `got ${places.join(", ")}; raise \`--staleness\` or \`--sync-timeout\` if they are only slow`,
+      { details: { node: nodeId, step } },
+    );
   }
 
   #syncTimeout(step: number): PsgdError {
@@ -341,11 +385,13 @@ export class BlockExchange {
   }
 
   #requireWellFormed(from: NodeId, message: BlockMessage): void {
+    const { policy } = this.#options;
     const bounds = { variableId: this.#variables.length - 1, ...UNBOUNDED };
     // Whatever a peer may send, `null` included.
     const fields = Object(message) as Readonly<Record<string, unknown>>;
     for (const [field, last] of Object.entries(bounds)) {
       const value = fields[field];
+      if (field === "variableId" && value === CLOCK && policy.maxLead !== undefined) continue;
       if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= last)
         continue;
       throw new PsgdError(

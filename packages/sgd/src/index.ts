@@ -1,7 +1,9 @@
 export { CodecActor, type CodecActorOptions, type Emit } from "./codec-actor.js";
 export {
+  DEFAULT_STALENESS,
   SYNC_POLICIES,
   asynchronousSgd,
+  staleSynchronous,
   synchronousSgd,
   type StepPosition,
   type SyncPolicy,

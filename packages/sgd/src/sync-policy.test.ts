@@ -6,7 +6,7 @@ import { SYNC_POLICIES, synchronousSgd } from "./sync-policy.js";
 
 describe("synchronous SGD", () => {
   it("says who is out of step, by how much is allowed, and what to do (PX-05)", () => {
-    const policy = SYNC_POLICIES.ssgd({ redundancy: 1 });
+    const policy = SYNC_POLICIES.ssgd({ redundancy: 1, staleness: 3 });
     expect(() => policy.judge({ step: 17, from: 3 }, 2, { step: 14, isWaiting: true })).toThrow(
       "OUT_OF_STEP: message of step 17: expected at most step 15, got it from node 3; node 2 is at step 14; " +
         "synchronous SGD allows a lead of 1; let the codec wait for its peers, or use `--psgd asgd`",

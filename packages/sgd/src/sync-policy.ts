@@ -17,9 +17,24 @@ export interface SyncPolicy {
   readonly name: SyncPolicyName;
   /** @throws {PsgdError} OUT_OF_STEP if the message's step cannot be */
   judge(message: { step: number; from: NodeId }, node: NodeId, position: StepPosition): Verdict;
+  /**
+   * How many steps a worker may be ahead of the slowest when it begins one; it waits until the others have come so far.
+   * `undefined`: nobody keeps count.
+   */
+  readonly maxLead?: number;
 }
 
-export type SyncPolicyName = "ssgd" | "asgd";
+export type SyncPolicyName = "ssgd" | "asgd" | "ssp";
+
+/** Steps between the first and the last worker under `ssp` where nobody says otherwise. */
+export const DEFAULT_STALENESS = 3;
+
+/** What the policies are made from. */
+export interface SyncPolicyOptions {
+  readonly redundancy: number;
+  /** Of `ssp`: steps that a worker may be ahead of the slowest. */
+  readonly staleness: number;
+}
 
 /**
  * Synchronous SGD: a message is handed over while its own step waits, and never in another. Early ones are held; a
@@ -33,13 +48,7 @@ export function synchronousSgd(maxLead: number): SyncPolicy {
       const lead = message.step - position.step;
       if (lead < 0) return "late";
       if (lead > maxLead && message.from !== PARAMETER_SERVER) {
-        throw new PsgdError(
-          "OUT_OF_STEP",
-          `message of step ${message.step}: expected at most step ${position.step + maxLead}, got it from ${nodeName(message.from)}; ` +
-            `${nodeName(node)} is at step ${position.step}; synchronous SGD allows a lead of ${maxLead}; ` +
-            "let the codec wait for its peers, or use `--psgd asgd`",
-          { details: { node, from: message.from, step: message.step } },
-        );
+        throw outOfStep(message, node, position, maxLead, "synchronous SGD");
       }
       return lead === 0 && position.isWaiting ? "deliver" : "hold";
     },
@@ -52,13 +61,46 @@ export function asynchronousSgd(): SyncPolicy {
 }
 
 /**
+ * Stale synchronous parallel (Ho et al. 2013, "More effective distributed ML via a stale synchronous parallel parameter
+ * server", section 3): every message is handed over on arrival, but no worker begins a step while another is more than
+ * `staleness` steps behind. With 0 all workers begin each step together.
+ */
+export function staleSynchronous(staleness: number): SyncPolicy {
+  return {
+    name: "ssp",
+    maxLead: staleness,
+    judge(message, node, position) {
+      // Between two steps this node is not yet counted as being in the next one.
+      const lead = message.step - position.step;
+      if (lead > staleness + 1 && message.from !== PARAMETER_SERVER)
+        throw outOfStep(message, node, position, staleness, "bounded staleness");
+      return "deliver";
+    },
+  };
+}
+
+function outOfStep(
+  message: { step: number; from: NodeId },
+  node: NodeId,
+  { step }: StepPosition,
+  maxLead: number,
+  policy: string,
+): PsgdError {
+  return new PsgdError(
+    "OUT_OF_STEP",
+    `message of step ${message.step}: expected at most step ${step + maxLead}, got it from ${nodeName(message.from)}; ` +
+      `${nodeName(node)} is at step ${step}; ${policy} allows a lead of ${maxLead}; ` +
+      "let the codec wait for its peers, or use `--psgd asgd`",
+    { details: { node, from: message.from, step: message.step } },
+  );
+}
+
+/**
  * The sync policies by their command-line names. With redundancy a step completes without its slowest node, which
  * then may lie far behind: messages for it are held up to the seed's queue length.
  */
-export const SYNC_POLICIES: Record<
-  SyncPolicyName,
-  (options: { redundancy: number }) => SyncPolicy
-> = {
+export const SYNC_POLICIES: Record<SyncPolicyName, (options: SyncPolicyOptions) => SyncPolicy> = {
   ssgd: ({ redundancy }) => synchronousSgd(redundancy === 1 ? 1 : 256),
   asgd: asynchronousSgd,
+  ssp: ({ staleness }) => staleSynchronous(staleness),
 };

@@ -1,4 +1,5 @@
 import type { Argv } from "yargs";
+import { SYNC_POLICIES } from "@psgd/sgd";
 import type { PortableJob, ScenarioLimits } from "@psgd/harness";
 import { systemClock } from "@psgd/runtime";
 import { pairCodecs } from "../choose-codecs.js";
@@ -11,9 +12,9 @@ export function withSimulateArguments(parser: Argv): Argv {
   return withCodecOptions(parser)
     .option("sync", {
       type: "string",
-      choices: ["ssgd", "asgd"],
+      choices: Object.keys(SYNC_POLICIES),
       default: "ssgd",
-      describe: "synchronous or asynchronous",
+      describe: "when messages are handed over: in their step, on arrival, or within bounds (ssp)",
     })
     .option("promise", {
       type: "string",

@@ -1,7 +1,7 @@
 import type { Argv } from "yargs";
 import { PsgdError } from "@psgd/core";
 import type { CodecExamination, Finding } from "@psgd/harness";
-import type { SyncPolicyName } from "@psgd/sgd";
+import { SYNC_POLICIES, type SyncPolicyName } from "@psgd/sgd";
 import { pairCodecs } from "../choose-codecs.js";
 import { EXIT_CODES, exitCodeOf } from "../exit-codes.js";
 import { parametersOf, withUnderscores } from "../job-options.js";
@@ -49,7 +49,7 @@ export function withCodecTestArguments(parser: Argv): Argv {
   return withCodecOptions(parser)
     .option("sync", {
       type: "string",
-      choices: ["both", "ssgd", "asgd"],
+      choices: ["both", ...Object.keys(SYNC_POLICIES)],
       default: "both",
       describe: "synchronous, asynchronous, or one after the other; with both, ssgd decides",
     })

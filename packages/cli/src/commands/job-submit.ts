@@ -33,7 +33,7 @@ const OPTION_GROUPS = {
   "Codec:": ["codec", "server-codec", "codec-map", "per-tensor", "param", "codec-timeout"],
   "Exchange:": [
     ...["node-count", "redundancy", "block-assignment"],
-    ...["optimizer", "psgd", "sync-timeout"],
+    ...["optimizer", "psgd", "staleness", "sync-timeout"],
   ],
   "Training:": [
     ...["model", "dataset", "input", "non-iid", "image-classification", "batch-size", "epochs"],

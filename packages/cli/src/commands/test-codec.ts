@@ -167,7 +167,8 @@ function codecTestOptions(definition: CodecTestDefinition): Record<string, Optio
       type: "string",
       choices: Object.keys(SYNC_POLICIES),
       default: definition.sync,
-      describe: "ssgd hands messages over in their own step only, asgd on arrival",
+      describe:
+        "ssgd hands messages over in their own step only, asgd and ssp on arrival; under ssp no node is more than 3 steps ahead",
     },
     schedules: {
       type: "number",
@@ -194,7 +195,7 @@ function codecTestOptions(definition: CodecTestDefinition): Record<string, Optio
       type: "string",
       choices: AGREEMENTS,
       describe:
-        "which rounds must end alike on all nodes, bit for bit; by default every-round for gradients peer to peer, last-round for other ssgd, none for asgd",
+        "which rounds must end alike on all nodes, bit for bit; by default every-round for gradients peer to peer, last-round for other ssgd, none for asgd and ssp",
     },
     tolerance: {
       type: "number",

@@ -57,7 +57,7 @@ export async function examineCodec(examination: CodecExamination): Promise<reado
   );
   return (Object.keys(CHECKS) as CheckName[]).map((check) => {
     const found = findings.find((finding) => finding.check === check) ?? skipped(check, lab);
-    const isMatterOfTaste = lab.subject.sync === "asgd" && SYNCHRONOUS.includes(check);
+    const isMatterOfTaste = lab.subject.sync !== "ssgd" && SYNCHRONOUS.includes(check);
     return isMatterOfTaste && found.verdict === "wrong" ? { ...found, verdict: "note" } : found;
   });
 }

@@ -95,7 +95,7 @@ function orderOf(runs: readonly Observation[], seed: number, isSynchronous: bool
         ? `${runs.length} orders, every bit the same`
         : isSynchronous
           ? `order ${distances.indexOf(most) + 1} gives another model: sum in the order of ids, and keep the blocks of different steps apart`
-          : "in asgd models depend on what comes when",
+          : "without steps in common models depend on what comes when",
   };
 }
 

@@ -18,6 +18,8 @@ export const INVARIANTS = {
   "same model": "no two nodes hold different models after the same step (I6)",
   "right model":
     "each model is the fold of all contributions from the initial one, bit for bit (I3, I4, I7)",
+  "within bounds":
+    "under bounded staleness no worker begins a step while another is further behind than allowed",
   finite: "no model holds a number that is not finite (I10)",
   accounted: "what has come was handed over or counted as late (I12)",
   ends: "after the faults have ended the job ends, well or with a reason (I13)",
@@ -48,6 +50,9 @@ export class Invariants {
   readonly #nowMs: () => number;
   readonly #isSynchronous: boolean;
   readonly #mustAgree: boolean;
+  readonly #maxLead: number | undefined;
+  /** By worker: the step it has come to. */
+  readonly #reached = new Map<NodeId, number>();
   readonly #oracle: ModelOracle;
   /** By link and process of its sender: what was sent and has not arrived. */
   readonly #onTheWay = new Map<string, number[][]>();
@@ -67,11 +72,16 @@ export class Invariants {
     nowMs: () => number;
     isSynchronous: boolean;
     mustAgree: boolean;
+    /** How far the fastest worker may be ahead of the slowest. */
+    maxLead: number | undefined;
+    workers: readonly NodeId[];
     oracle: ModelOracle;
   }) {
     this.#nowMs = options.nowMs;
     this.#isSynchronous = options.isSynchronous;
     this.#mustAgree = options.mustAgree;
+    this.#maxLead = options.maxLead;
+    for (const worker of options.workers) this.#reached.set(worker, 0);
     this.#oracle = options.oracle;
   }
 
@@ -84,8 +94,26 @@ export class Invariants {
     add(this.#saidCount, node, targetCount);
   }
 
+  /** A worker has done all steps before this one. */
+  comesTo(node: NodeId, step: number): void {
+    this.#reached.set(node, step);
+  }
+
+  /** A worker begins a step. */
+  begins(node: NodeId, step: number): void {
+    if (this.#maxLead === undefined) return;
+    for (const [other, its] of this.#reached) {
+      if (step - its > this.#maxLead)
+        this.break(
+          "within bounds",
+          `${nodeName(node)} begins step ${step}: ${nodeName(other)} has come to step ${its}`,
+        );
+    }
+  }
+
   sent(from: NodeId, to: NodeId, message: BlockMessage): void {
-    add(this.#sentCount, from, 1);
+    // Workers that keep count of their steps say so without being told to by a codec.
+    if (message.variableId >= 0) add(this.#sentCount, from, 1);
     const link = `${from}>${to}`;
     const queues = this.#onTheWay.get(link) ?? [[]];
     this.#onTheWay.set(link, queues);
@@ -94,7 +122,7 @@ export class Invariants {
 
   /** @param isStray - whether the receiver was started again: what it missed before nobody sends it */
   arrived(from: NodeId, to: NodeId, message: BlockMessage, isStray: boolean): void {
-    add(this.#arrivedCount, to, 1);
+    if (message.variableId >= 0) add(this.#arrivedCount, to, 1);
     const queues = this.#onTheWay.get(`${from}>${to}`) ?? [];
     const hash = contentHash(message);
     // Of a process that was started again nobody can tell which of the two it is, where both have said the same.
@@ -177,6 +205,7 @@ export class Invariants {
       if (link.endsWith(`>${node}`)) queues.splice(0, queues.length, []);
       else if (link.startsWith(`${node}>`)) queues.push([]);
     }
+    this.#reached.delete(node);
     this.#sentCount.set(node, this.#saidCount.get(node) ?? 0);
     this.#inCall.delete(node);
     this.#arrivedCount.delete(node);

@@ -10,6 +10,9 @@ import {
   type SyncPolicyName,
 } from "@psgd/sgd";
 
+/** Of `ssp`: few, as simulated jobs have few steps. */
+export const SIMULATED_STALENESS = 1;
+
 /** The parts of the production runtime that a node is made of; a test may put a broken one in the place of any. */
 export interface NodeParts {
   readonly createPolicy: (options: {
@@ -24,7 +27,9 @@ export interface NodeParts {
 
 export const PRODUCTION_PARTS: NodeParts = {
   createPolicy: ({ isServer, sync, redundancy }) =>
-    isServer ? asynchronousSgd() : SYNC_POLICIES[sync]({ redundancy }),
+    isServer
+      ? asynchronousSgd()
+      : SYNC_POLICIES[sync]({ redundancy, staleness: SIMULATED_STALENESS }),
   createActor: (options) => new CodecActor(options),
   createExchange: (options) => new BlockExchange(options),
   openMesh: (options) => Mesh.open(options),

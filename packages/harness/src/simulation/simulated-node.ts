@@ -138,6 +138,9 @@ export class SimulatedNode implements NodeView {
     } else {
       for (; this.step < settings.stepCount; this.step++) {
         const { step } = this;
+        if (!this.isStray) invariants.comesTo(this.nodeId, step);
+        await race(exchange.begin(step));
+        if (!this.isStray) invariants.begins(this.nodeId, step);
         await race(sleep(this.machine, computeMs));
         this.#record("computes", step);
         await race(exchange.push(step, this.#computeBlocks(weights)));
@@ -193,6 +196,7 @@ export class SimulatedNode implements NodeView {
     this.#actor = actor;
     return job.parts.createExchange({
       nodeId: this.nodeId,
+      workers: settings.nodes,
       layout,
       codecs: [{ actor, tensor: undefined }],
       policy: job.parts.createPolicy({

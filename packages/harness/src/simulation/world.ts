@@ -16,6 +16,7 @@ import { QuadraticProblem } from "./quadratic-problem.js";
 import { FAULTS_END_MS, type Fault, type Scenario } from "./scenario.js";
 import { Scheduler } from "./scheduler.js";
 import type { SimulatedJob } from "./simulated-job.js";
+import { SIMULATED_STALENESS } from "./node-parts.js";
 import { SimulatedNode, endInWords, type NodeSurroundings } from "./simulated-node.js";
 import { Trace } from "./trace.js";
 import { explainWaits } from "./wait-for.js";
@@ -88,6 +89,8 @@ export class World {
       nowMs,
       isSynchronous: job.sync === "ssgd",
       mustAgree: job.promise !== "none",
+      maxLead: job.sync === "ssp" ? SIMULATED_STALENESS : undefined,
+      workers: this.#settings.nodes,
       oracle: problem,
     });
     this.#broker = new Broker(

@@ -141,11 +141,15 @@ async function trainNode(
 
   const exchange = new BlockExchange({
     nodeId,
+    workers: settings.nodes,
     layout: model.layout,
     codecs: exchangeCodecs,
     policy: isServer
       ? asynchronousSgd()
-      : SYNC_POLICIES[codecs.sync]({ redundancy: settings.redundancy }),
+      : SYNC_POLICIES[codecs.sync]({
+          redundancy: settings.redundancy,
+          staleness: codecs.staleness,
+        }),
     clock: world.clock,
     syncTimeoutMs: codecs.syncTimeoutMs,
     isConnected: () => world.transport.status === "connected",

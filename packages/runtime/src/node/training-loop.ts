@@ -132,6 +132,7 @@ export class TrainingLoop {
     let lastStep = stepCount - 1;
     let evaluation: Evaluation | undefined;
     for (let step = 0; step <= lastStep; step++) {
+      await exchange.begin(step);
       const blocks = this.#computeBlocks(step);
       if (resultDelay === 1 && step > 0) optimizer.apply(await exchange.pull(step - 1), weights);
       this.#toContent(blocks);
@@ -197,7 +198,7 @@ export class TrainingLoop {
     if (targetAccuracy === undefined) return false;
     const own = accuracy !== undefined && accuracy >= targetAccuracy;
     // Asynchronous nodes wait for nobody, also not to learn that they may stop.
-    const isEnough = codecs.sync === "ssgd" ? await mesh.isEnough(own) : own;
+    const isEnough = codecs.sync !== "asgd" ? await mesh.isEnough(own) : own;
     if (isEnough) log.info(`Target accuracy ${targetAccuracy} reached, training ends here.`);
     return isEnough;
   }
