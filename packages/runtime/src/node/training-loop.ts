@@ -125,33 +125,52 @@ export class TrainingLoop {
   }
 
   async run(exchange: BlockExchange, mesh: Mesh): Promise<Trained> {
-    const { settings, optimizer, sampler, world, trace, weights } = this.#parts;
+    const { nodeId, settings, optimizer, sampler, world, trace, weights } = this.#parts;
     const { stepCount } = settings;
     const { resultDelay } = optimizer.rule;
     this.#startedAt = world.clock.now();
     let lastStep = stepCount - 1;
     let evaluation: Evaluation | undefined;
+    let awaitedStep: number | undefined;
+    const takeResult = async (): Promise<void> => {
+      if (awaitedStep === undefined) return;
+      optimizer.apply(await exchange.pull(awaitedStep), weights);
+      awaitedStep = undefined;
+      // What was evaluated before is another model.
+      evaluation = undefined;
+    };
     for (let step = 0; step <= lastStep; step++) {
-      const blocks = this.#computeBlocks(step);
-      if (resultDelay === 1 && step > 0) optimizer.apply(await exchange.pull(step - 1), weights);
-      this.#toContent(blocks);
-      await exchange.push(step, blocks);
-      await mesh.drained();
-      if (resultDelay === 0) optimizer.apply(await exchange.pull(step), weights);
-      await this.#traceStep(step, mesh);
-      // Lets frames in and out: a codec that needs nobody would never give the event loop a turn.
-      await world.clock.nextTurn();
+      const role = exchange.roleIn(step, nodeId);
+      if (role === "rest") exchange.rest(step);
+      else {
+        const blocks = role === "train" ? this.#computeBlocks(step) : undefined;
+        // With a delay of one, the result of the step before.
+        await takeResult();
+        if (blocks === undefined) await exchange.listen(step);
+        else {
+          this.#toContent(blocks);
+          await exchange.push(step, blocks);
+        }
+        awaitedStep = step;
+        await mesh.drained();
+        if (resultDelay === 0) await takeResult();
+        if (blocks !== undefined) await this.#traceStep(step, mesh);
+        // Lets frames in and out: a codec that needs nobody would never give the event loop a turn.
+        await world.clock.nextTurn();
+      }
       if ((step + 1) % sampler.stepsPerEpoch === 0 && step < lastStep) {
-        evaluation = await this.#endEpoch(step);
-        if (await this.#isEnough(evaluation.accuracy, mesh)) lastStep = step;
-        else evaluation = undefined;
+        evaluation = await this.#endEpoch(step, exchange);
+        if (await this.#isEnough(step, evaluation, exchange, mesh)) lastStep = step;
       }
     }
-    if (resultDelay === 1) {
-      optimizer.apply(await exchange.pull(lastStep), weights);
-      evaluation = undefined;
+    await takeResult();
+    if (exchange.roleIn(lastStep, nodeId) === "rest") {
+      // Training has ended before its time: whoever rested has an old model.
+      await exchange.listen(lastStep);
+      awaitedStep = lastStep;
+      await takeResult();
     }
-    evaluation ??= await this.#endEpoch(lastStep);
+    evaluation ??= await this.#endEpoch(lastStep, exchange);
     this.#tellProgress(lastStep, mesh);
     await this.#writeModel();
     await trace.flush();
@@ -191,13 +210,26 @@ export class TrainingLoop {
     return blocks;
   }
 
-  async #isEnough(accuracy: number | undefined, mesh: Mesh): Promise<boolean> {
-    const { misc, codecs, log } = this.#parts;
+  /** Where nodes rest, also without a target one gives the word to go on: who rests must not run rounds ahead. */
+  async #isEnough(
+    step: number,
+    evaluation: Evaluation | undefined,
+    exchange: BlockExchange,
+    mesh: Mesh,
+  ): Promise<boolean> {
+    const { misc, codecs, log, nodeId } = this.#parts;
     const { targetAccuracy } = misc;
-    if (targetAccuracy === undefined) return false;
-    const own = accuracy !== undefined && accuracy >= targetAccuracy;
+    const training = this.#trainingIn(step, exchange);
+    if (targetAccuracy === undefined && training.length === this.#parts.settings.nodeCount)
+      return false;
+    const { accuracy } = evaluation ?? {};
+    const own =
+      accuracy !== undefined && targetAccuracy !== undefined && accuracy >= targetAccuracy;
     // Asynchronous nodes wait for nobody, also not to learn that they may stop.
-    const isEnough = codecs.sync === "ssgd" ? await mesh.isEnough(own) : own;
+    const isEnough =
+      codecs.sync === "ssgd"
+        ? await mesh.isEnough(step, nodeId === training[0] ? own : undefined)
+        : own;
     if (isEnough) log.info(`Target accuracy ${targetAccuracy} reached, training ends here.`);
     return isEnough;
   }
@@ -284,9 +316,19 @@ export class TrainingLoop {
     });
   }
 
-  async #endEpoch(step: number): Promise<Evaluation> {
-    const { trace, log, weights, world } = this.#parts;
+  /** Those who trained in a step; if nobody did, the first node speaks for all. */
+  #trainingIn(step: number, exchange: BlockExchange): readonly NodeId[] {
+    const { nodes } = this.#parts.settings;
+    const training = nodes.filter((node) => exchange.roleIn(step, node) === "train");
+    return training.length === 0 ? nodes.slice(0, 1) : training;
+  }
+
+  /** @returns `undefined` if another node evaluates for this one too */
+  async #endEpoch(step: number, exchange: BlockExchange): Promise<Evaluation | undefined> {
+    const { trace, log, weights, world, nodeId, settings } = this.#parts;
     this.#requireFinite(weights, "weight", step);
+    const training = this.#trainingIn(step, exchange);
+    if (training.length < settings.nodeCount && training[0] !== nodeId) return undefined;
     const evaluation = await this.#evaluate();
     trace.evaluation({
       timeSec: (world.clock.now() - this.#startedAt) / 1000,
