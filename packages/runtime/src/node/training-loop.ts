@@ -3,55 +3,32 @@ import {
   PsgdError,
   nodeName,
   type BlockWeight,
-  type Executable,
-  type GlobalSettings,
-  type Logger,
   type NodeId,
 } from "@psgd/core";
-import {
-  BlockSampler,
-  datasetFromBytes,
-  fillBatch,
-  prepareData,
-  type SampleView,
-} from "@psgd/data";
+import { BlockSampler, fillBatch } from "@psgd/data";
 import { GRADIENT_DESCENTS, OPTIMIZERS, Optimizer, type BlockExchange } from "@psgd/sgd";
-import type {
-  CodecAndSgdPackage,
-  NodeAssignment,
-  NodeSummary,
-  WeightsAndLayersPackage,
-  MiscPackage,
-} from "../job.js";
-import { resultKey, packageKey } from "../worker-store.js";
+import type { CodecAndSgdPackage, NodeSummary } from "../job.js";
+import { resultKey } from "../worker-store.js";
 import type { Mesh } from "./mesh.js";
-import type { NodeEvent, NodeWorld } from "./node-world.js";
+import type { NodeEvent } from "./node-world.js";
+import type { Held } from "./shared-values.js";
 import type { Trace } from "./trace.js";
+import { prepareMaterial, type MaterialParts, type TrainingMaterial } from "./training-material.js";
 
 /** Progress is told this often, not at every step. */
 const PROGRESS_INTERVAL_MS = 250;
 
 interface Prepared extends TrainingLoopParts {
   readonly nodeId: NodeId;
-  readonly train: Executable;
-  readonly evaluate: Executable;
+  readonly held: Held<TrainingMaterial>;
   readonly sampler: BlockSampler;
-  readonly trainView: SampleView;
-  readonly testView: SampleView;
   readonly optimizer: Optimizer;
   readonly weights: Float32Array;
 }
 
-export interface TrainingLoopParts {
-  readonly assignment: NodeAssignment;
-  readonly world: NodeWorld;
-  readonly settings: GlobalSettings;
+export interface TrainingLoopParts extends MaterialParts {
   readonly codecs: CodecAndSgdPackage;
-  readonly model: WeightsAndLayersPackage;
-  readonly misc: MiscPackage;
-  readonly seed: number;
   readonly trace: Trace;
-  readonly log: Logger;
   readonly emit: (event: NodeEvent) => void;
 }
 
@@ -74,38 +51,25 @@ export class TrainingLoop {
   private constructor(parts: Prepared) {
     this.#parts = parts;
     const { batchSize } = parts.settings;
-    this.#x = new Float32Array(batchSize * parts.trainView.inputSize);
-    this.#y = new Float32Array(batchSize * parts.trainView.targetSize);
+    const { trainView } = parts.held.value;
+    this.#x = new Float32Array(batchSize * trainView.inputSize);
+    this.#y = new Float32Array(batchSize * trainView.targetSize);
     this.#state = parts.model.initialState.slice();
     this.#nextState = this.#state.slice();
   }
 
-  /** Compiles the plans and reads the data. */
+  /** Compiles the plans and reads the data, unless another node here has. */
   static async prepare(parts: TrainingLoopParts): Promise<TrainingLoop> {
-    const { assignment, world, settings, codecs, model, misc } = parts;
-    const { nodeId } = assignment;
-    const bytes = await world.store.read(packageKey(assignment.packages.data_sample_package));
-    if (bytes === undefined)
-      throw new PsgdError(
-        "STORE_FAILED",
-        "data_sample_package: expected it in the worker's cache, got nothing",
-      );
-    const data = prepareData(datasetFromBytes(bytes), misc.transforms, {
-      seed: parts.seed,
-      blockCount: settings.blockCount,
-      batchSize: settings.batchSize,
-    });
-    const engine = world.engine(misc.engine, parts.log);
+    const { assignment, world, settings, codecs, model } = parts;
+    const { nodeId, packages } = assignment;
+    const held = await world.shared.hold(JSON.stringify(packages), () => prepareMaterial(parts));
     const descent = GRADIENT_DESCENTS[codecs.gradientDescent];
     const initialWeights = model.initialWeights.slice();
     return new TrainingLoop({
       ...parts,
       nodeId,
-      train: await engine.compile(model.train),
-      evaluate: await engine.compile(model.evaluate),
-      sampler: new BlockSampler(data.train, settings),
-      trainView: data.train,
-      testView: data.test,
+      held,
+      sampler: new BlockSampler(held.value.trainView, settings),
       optimizer: new Optimizer({
         rule: OPTIMIZERS[codecs.optimizer],
         createDescent: () => descent.create(model.layout.size, codecs.learningRate),
@@ -179,13 +143,13 @@ export class TrainingLoop {
 
   /** Also of a node that has failed, the trace is kept. */
   async dispose(): Promise<void> {
-    this.#parts.train.dispose();
-    this.#parts.evaluate.dispose();
+    this.#parts.held.release();
     await this.#parts.trace.flush();
   }
 
   #computeBlocks(step: number): BlockWeight[] {
-    const { settings, nodeId, sampler, trainView, train, weights, model } = this.#parts;
+    const { settings, nodeId, sampler, weights, model } = this.#parts;
+    const { train, trainView } = this.#parts.held.value;
     const blockIds = settings.nodeToBlocks[nodeId]!;
     this.#loss = 0;
     this.#accuracy = 0;
@@ -345,7 +309,8 @@ export class TrainingLoop {
 
   /** Over the whole test set; the last batch is filled up with rows that weigh nothing. */
   async #evaluate(): Promise<Evaluation> {
-    const { evaluate, testView, model, weights, world } = this.#parts;
+    const { model, weights, world } = this.#parts;
+    const { evaluate, testView } = this.#parts.held.value;
     const size = model.evaluationBatchSize;
     const x = new Float32Array(size * testView.inputSize);
     const y = new Float32Array(size * testView.targetSize);
