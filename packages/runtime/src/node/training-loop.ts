@@ -1,10 +1,5 @@
 import { createHash } from "node:crypto";
-import {
-  PsgdError,
-  nodeName,
-  type BlockWeight,
-  type NodeId,
-} from "@psgd/core";
+import { PsgdError, nodeName, type BlockWeight, type NodeId } from "@psgd/core";
 import { BlockSampler, fillBatch } from "@psgd/data";
 import { GRADIENT_DESCENTS, OPTIMIZERS, Optimizer, type BlockExchange } from "@psgd/sgd";
 import type { CodecAndSgdPackage, NodeSummary } from "../job.js";
@@ -136,7 +131,8 @@ export class TrainingLoop {
     }
     evaluation ??= await this.#endEpoch(lastStep, exchange);
     this.#tellProgress(lastStep, mesh);
-    await this.#writeModel();
+    // Who listened has the model of those who trained.
+    if (this.#trainingIn(lastStep, exchange).includes(nodeId)) await this.#writeModel();
     await trace.flush();
     return { steps: lastStep + 1, evaluation, modelSha256: digest(weights) };
   }
