@@ -106,6 +106,122 @@ describe("FedAvg", () => {
     expect([...(cluster.sent[3].content as [number, Float32Array])[1]]).toEqual([3, 3, 3]);
   });
 
+  describe("with a fraction of the clients", () => {
+    const half = { local_steps: 2, fraction: 0.5 };
+
+    it("draws the same clients on all nodes and the server, as many as the fraction says", () => {
+      for (const [nodeCount, fraction, expected] of [
+        [100, 0.1, 10],
+        [7, 0.5, 4],
+        [4, 0.01, 1],
+        [3, 1, 3],
+      ]) {
+        const { nodes, settings } = federation({ local_steps: 1, fraction }, { nodeCount });
+        const drawn = new Set<string>();
+        for (let step = 0; step < 20; step++) {
+          const training = nodes.map((codec) =>
+            settings.nodes.filter((node) => codec.roleIn(step, node) === "train").join(),
+          );
+          expect(new Set(training).size).toBe(1);
+          expect(training[0].split(",")).toHaveLength(expected);
+          drawn.add(training[0]);
+        }
+        expect(drawn.size > 1).toBe(expected < nodeCount);
+      }
+    });
+
+    it("averages those of a round only, and hands the mean to the next ones, in every order", () => {
+      // Two rounds of two steps; the two of four nodes that train add 1 and 2 to the node's model in each step.
+      const orders = inEveryOrder((pick) => {
+        const cluster = federation(half, { nodeCount: 4, stepCount: 4 });
+        const models = [0, 0, 0, 0].map(() => [0, 0, 0]);
+        const clientsOf = (round: number): readonly number[] =>
+          cluster.settings.sampleNodes(round, 2);
+        for (let step = 0; step < 4; step++) {
+          const clients = clientsOf(step < 2 ? 0 : 1);
+          const results = cluster.runStep(
+            step,
+            ({ node }) => models[node].map((value) => value + 1 + clients.indexOf(node)),
+            // All orders of the first round's end; one of the others.
+            step === 1 ? pick : undefined,
+          );
+          results.forEach((result, node) => {
+            if (result !== undefined) models[node] = [...result];
+          });
+          // After a round both clients have gone 2 and 4 from the global model: it moves by 3.
+          if (step % 2 === 0) continue;
+          const getModel = step === 3 ? cluster.settings.nodes : [...clients, ...clientsOf(1)];
+          const expected = models.map((_, node) =>
+            getModel.includes(node) ? 1.5 * (step + 1) : 0,
+          );
+          expect(models).toEqual(expected.map((value) => [value, value, value]));
+        }
+      });
+      expect(orders).toBeGreaterThan(5);
+    });
+
+    it("lets the server wait for the clients of the round, and refuse others", () => {
+      const { server, settings } = federation(half, { nodeCount: 4 });
+      const clients = settings.sampleNodes(0, 2);
+      const others = settings.nodes.filter((node) => !clients.includes(node));
+      const weights = (value: number): Float32Array => new Float32Array(3).fill(value);
+      expect(() => answerOf(server, [others[0], weights(9), 1, 1])).toThrow(/^WIRE_MALFORMED: /);
+      expect(answerOf(server, [clients[1], weights(5), 1, 1])).toBeUndefined();
+      expect(answerOf(server, [clients[1], weights(4), 1, 1])).toBeUndefined();
+      expect(answerOf(server, [others[1], 1])).toBeUndefined();
+      expect(answerOf(server, [clients[0], weights(2), 1, 1])).toEqual({
+        targets: [...clients, others[1]],
+        content: [PARAMETER_SERVER, weights(3), 1],
+      });
+      // Who asks late has it at once, also for a step within the next round.
+      for (const step of [1, 2]) {
+        expect(answerOf(server, [others[0], step])).toEqual({
+          targets: [others[0]],
+          content: [PARAMETER_SERVER, weights(3), step],
+        });
+      }
+    });
+
+    it("answers with the first weights before the first round has ended", () => {
+      const { server } = federation(half, { nodeCount: 4 });
+      expect(answerOf(server, [0, 0])?.content).toEqual([PARAMETER_SERVER, new Float32Array(3), 0]);
+    });
+
+    it("gives all nodes the model in the job's last step, also within a round", () => {
+      const cluster = federation({ local_steps: 3, fraction: 0.4 }, { nodeCount: 5, stepCount: 5 });
+      for (let step = 0; step < 4; step++) cluster.runStep(step, own);
+      const results = cluster.runStep(4, own).map((result) => [...result!].join());
+      expect(new Set(results).size).toBe(1);
+    });
+
+    it("sends the bytes that its header says", () => {
+      const cluster = federation(half, { nodeCount: 8, stepCount: 1000 });
+      let expected = 0;
+      for (let step = 0; step < 20; step++) {
+        cluster.runStep(step, own);
+        if (step % 2 === 0) continue;
+        const [clients, next] = [0, 1].map((later) =>
+          cluster.settings.sampleNodes((step - 1) / 2 + later, 4),
+        );
+        const asking = next.filter((node) => !clients.includes(node));
+        expected += 8 * 3 * 4 + 4 * 3 * asking.length;
+      }
+      expect(cluster.sentVectorBytes).toBe(expected);
+    });
+
+    it("goes on from a checkpoint of the server that knows who asked", () => {
+      const [first, second] = [1, 2].map(() => federation(half, { nodeCount: 4 }).server!);
+      const clients = first.settings.sampleNodes(0, 2);
+      const asking = first.settings.nodes.find((node) => !clients.includes(node))!;
+      answerOf(first, [clients[0], new Float32Array(3), 1, 1]);
+      answerOf(first, [asking, 1]);
+      second.importState(structuredClone(first.exportState()));
+      const answer = answerOf(second, [clients[1], new Float32Array(3).fill(2), 1, 1]);
+      expect(answer?.targets).toEqual([...clients, asking]);
+      expect(answer?.content).toEqual([PARAMETER_SERVER, new Float32Array(3).fill(1), 1]);
+    });
+  });
+
   it("takes the mean of its own blocks for its model where a node has several", () => {
     const cluster = federation({ local_steps: 2 }, { nodeCount: 4, redundancy: 2 });
     const perBlock = ({ block }: { block: number }): number[] => [block, 6, 1];
@@ -140,6 +256,8 @@ describe("FedAvg", () => {
   it.each([
     [{ local_steps: 0 }, "parameter `local_steps`: expected a whole number from 1, got 0"],
     [{ local_steps: 1.5 }, "got 1.5"],
+    [{ fraction: 0 }, "parameter `fraction`: expected a number more than 0 and at most 1, got 0"],
+    [{ fraction: 1.5 }, "got 1.5"],
     [{ weighting: "size" }, 'parameter `weighting`: expected "uniform" or "samples", got "size"'],
   ])("refuses parameters that cannot be: %o", (parameters, text) => {
     let thrown: unknown;
@@ -158,6 +276,8 @@ describe("FedAvg", () => {
     for (const malformed of [
       null,
       [0, weights],
+      [3, 0],
+      [0, -1],
       [3, weights, 1, 0],
       [0, new Float32Array(4), 1, 0],
       [0, weights, -1, 0],

@@ -10,38 +10,47 @@ import {
   requireList,
   requireVector,
   type BlockWeight,
-  type CodecContext,
   type CodecReturn,
+  type GlobalSettings,
   type NetEncapsulation,
   type NodeId,
+  type StepRole,
 } from "@psgd/core";
 
 /*
- * Federated averaging: every node trains by itself for a while, then all go on from the mean of their models.
+ * Federated averaging: nodes train by themselves for a while, then go on from the mean of their models; all of them, or
+ * in each round a part that is drawn anew.
  *
  * Algorithm
- * 1. A client takes its own new weights as result, step after step.
- * 2. In every `local_steps`-th step, and in the job's last, it sends them to the parameter server instead.
- * 3. When the server has the weights of all clients of that step, it sends their mean to all.
- * 4. The mean is each client's result of that step.
+ * 1. max(1, round(fraction · n)) clients, drawn alike by all from the job's seed and the round, take part; others rest.
+ * 2. A client takes its own new weights as result, step after step.
+ * 3. In every `local_steps`-th step, and in the job's last, it sends them to the parameter server instead. One that
+ *    rested and is drawn for the next round asks the server for the model in that step; in the last step all do.
+ * 4. When the server has the weights of all clients of the round, it sends their mean to them and to those who asked.
+ * 5. The mean is each one's result of that step.
  *
- * Needs: ssgd or asgd (a round waits for all clients in both); any redundancy, a node then takes the mean of its own
+ * Needs: ssgd or asgd (a round waits for its clients in both); any redundancy, a node then takes the mean of its own
  * blocks for its model; a parameter server.
  *
- * Sends: `[nodeId, weights, sampleCount, step]` up, `[PARAMETER_SERVER, weights, step]` down: 8d · n bytes per round, that is
+ * Sends: `[nodeId, weights, sampleCount, step]` up, `[nodeId, step]` to ask, `[PARAMETER_SERVER, weights, step]` down. With m
+ * clients per round and q who ask (m · (1 − m/n) on average): 8d · m + 4d · q bytes per round, which with all clients is
  * 8d · n / local_steps per step over the whole cluster.
  *
- * State: clients count the samples of the round; the server holds the weights of a round, 4d · n bytes, and its step.
+ * State: clients count the samples of the round; the server holds the weights of a round, 4d · m bytes, the last mean,
+ * 4d bytes, and who asked.
  *
  * Error feedback: no, nothing is lost.
  *
  * Parameters
  * - `local_steps` (whole number from 1, default 150): steps per round; more: fewer bytes, and clients that drift
  *   further apart where their data differ.
+ * - `fraction` (more than 0, at most 1, default 1): part of the clients in each round; less: fewer bytes and less
+ *   computing per round, and means that scatter. A client that asks waits for a round: `--sync-timeout` must be longer.
  * - `weighting` ("uniform" or "samples", default "uniform"): whether each client counts the same, as in the seed, or by
  *   the samples it trained on in the round, as in the paper.
  *
- * Source: McMahan et al. 2017, arXiv 1602.05629, Algorithm 1; `FedAvgClient` and `FedAvgServer` of Parallel-SGD, whose
+ * Source: McMahan et al. 2017, arXiv 1602.05629, Algorithm 1 (E = local_steps · batch size / samples of a client, C =
+ * fraction); `FedAvgClient` and `FedAvgServer` of Parallel-SGD, whose
  * 150 steps are fixed and whose last round is left open.
  */
 
@@ -50,33 +59,55 @@ export class FedAvgServer extends Codec {
   static override readonly carries = "weights";
 
   readonly #isWeightedBySamples = weighting(this.settings.param("weighting", "uniform"));
+  readonly #rounds = new Rounds(this.settings);
   readonly #contributions = new Map<NodeId, Contribution>();
+  /** By node that rests and asked for the model: the step in which it waits. */
+  readonly #listening = new Map<NodeId, number>();
   /** The step that contributions are collected for, or the first that may come. */
   #step = 0;
+  /** The last mean; before the first the weights that the job started with. */
+  #globalWeights: Float32Array | undefined;
 
   override receiveBlocks(content: unknown): NetEncapsulation | undefined {
+    if (Array.isArray(content) && content.length === 2) return this.#receiveQuestion(content);
     const [nodeId, weights, sampleCount, step] = requireList(content, 4);
-    requireId(nodeId, this.settings.nodes, "node id");
+    requireCount(step, "step of a contribution");
+    const clients = this.#rounds.clientsIn(step);
+    requireId(nodeId, clients, "node id");
     requireVector(weights, this.layout.size, `weights of node ${nodeId}`);
     requireCount(sampleCount, `sample count of node ${nodeId}`);
-    requireCount(step, `step of node ${nodeId}`);
     // A contribution sent again must not count in the next round, nor two rounds mix.
     if (step < this.#step) return undefined;
-    if (step > this.#step) this.dispose();
+    if (step > this.#step) this.#contributions.clear();
     this.#step = step;
 
     this.#contributions.set(nodeId, { weights, sampleCount });
-    if (this.#contributions.size < this.settings.nodeCount) return undefined;
+    if (this.#contributions.size < clients.length) return undefined;
 
-    const inNodeOrder = this.settings.nodes.map((node) => this.#contributions.get(node)!);
+    const inNodeOrder = clients.map((node) => this.#contributions.get(node)!);
     const shares = inNodeOrder.map((contribution) => contribution.sampleCount);
     const globalWeights = meanOf(
       inNodeOrder.map((contribution) => contribution.weights),
       this.#isWeightedBySamples ? shares : undefined,
     );
     this.#step = step + 1;
+    this.#globalWeights = globalWeights;
+    const asking = this.settings.nodes.filter((node) => this.#listening.get(node) === step);
     this.dispose();
-    return netEncapsulation(this.settings.nodes, [PARAMETER_SERVER, globalWeights, step]);
+    for (const node of asking) this.#listening.delete(node);
+    return netEncapsulation([...clients, ...asking], [PARAMETER_SERVER, globalWeights, step]);
+  }
+
+  #receiveQuestion([nodeId, step]: readonly unknown[]): NetEncapsulation | undefined {
+    requireId(nodeId, this.settings.nodes, "node id");
+    requireCount(step, `step of node ${nodeId}`);
+    // A round that is still open has its mean later; within a round, the one before has the newest.
+    if (step >= this.#step && this.#rounds.isEnd(step)) {
+      this.#listening.set(nodeId, step);
+      return undefined;
+    }
+    const weights = this.#globalWeights ?? this.weights.slice();
+    return netEncapsulation(nodeId, [PARAMETER_SERVER, weights, step]);
   }
 
   override dispose(): void {
@@ -84,16 +115,87 @@ export class FedAvgServer extends Codec {
   }
 
   override exportState(): unknown {
-    return { step: this.#step, contributions: new Map(this.#contributions) };
+    return {
+      step: this.#step,
+      contributions: new Map(this.#contributions),
+      listening: new Map(this.#listening),
+      globalWeights: this.#globalWeights?.slice(),
+    };
   }
 
   override importState(state: unknown): void {
-    const saved = state as { step: number; contributions: Map<NodeId, Contribution> };
+    const saved = state as {
+      step: number;
+      contributions: Map<NodeId, Contribution>;
+      listening: Map<NodeId, number>;
+      globalWeights: Float32Array | undefined;
+    };
     this.#step = saved.step;
+    this.#globalWeights = saved.globalWeights;
     this.dispose();
     for (const [node, contribution] of saved.contributions) {
       this.#contributions.set(node, contribution);
     }
+    this.#listening.clear();
+    for (const [node, step] of saved.listening) this.#listening.set(node, step);
+  }
+}
+
+/** Which steps make a round, and which clients take part in it: alike on clients and server. */
+class Rounds {
+  readonly #settings: GlobalSettings;
+  readonly #localSteps: number;
+  readonly #clientCount: number;
+  /** Of the round at hand and the next. */
+  readonly #drawn = new Map<number, readonly NodeId[]>();
+
+  constructor(settings: GlobalSettings) {
+    this.#settings = settings;
+    this.#localSteps = settings.param("local_steps", 150);
+    if (!Number.isInteger(this.#localSteps) || this.#localSteps < 1) {
+      throw new PsgdError(
+        "SETTINGS_INVALID",
+        `parameter \`local_steps\`: expected a whole number from 1, got ${this.#localSteps}; codec FedAvgClient; set it with \`--param local_steps=150\``,
+      );
+    }
+    const fraction = settings.param("fraction", 1);
+    if (!(fraction > 0 && fraction <= 1)) {
+      throw new PsgdError(
+        "SETTINGS_INVALID",
+        `parameter \`fraction\`: expected a number more than 0 and at most 1, got ${fraction}; codec FedAvgClient; set it with \`--param fraction=0.1\``,
+      );
+    }
+    this.#clientCount = Math.max(1, Math.round(fraction * settings.nodeCount));
+  }
+
+  /** Whether models are averaged in this step. Without a last round the nodes would end the job with a model each. */
+  isEnd(step: number): boolean {
+    return (step + 1) % this.#localSteps === 0 || step === this.#settings.stepCount - 1;
+  }
+
+  roleIn(step: number, node: NodeId): StepRole {
+    if (this.clientsIn(step).includes(node)) return "train";
+    if (!this.isEnd(step)) return "rest";
+    const isLast = step === this.#settings.stepCount - 1;
+    return isLast || this.#clientsOf(this.#roundOf(step) + 1).includes(node) ? "listen" : "rest";
+  }
+
+  /** The clients of the round that a step belongs to. */
+  clientsIn(step: number): readonly NodeId[] {
+    return this.#clientsOf(this.#roundOf(step));
+  }
+
+  #roundOf(step: number): number {
+    return Math.floor(step / this.#localSteps);
+  }
+
+  #clientsOf(round: number): readonly NodeId[] {
+    let clients = this.#drawn.get(round);
+    if (clients !== undefined) return clients;
+    clients = this.#settings.sampleNodes(round, this.#clientCount);
+    if (this.#drawn.size === 2) this.#drawn.clear();
+    this.#drawn.set(round, clients);
+    return clients;
   }
 }
 
@@ -107,21 +209,19 @@ export class FedAvgClient extends Codec {
   static override readonly carries = "weights";
   static override readonly server = FedAvgServer;
 
-  readonly #localSteps: number;
+  readonly #rounds = new Rounds(this.settings);
   readonly #ownBlocks = new OwnBlocks(this.settings.nodeToBlocks[this.nodeId].length);
   #sampleCount = 0;
   /** The step whose mean this client waits for. */
   #awaitedStep: number | undefined;
 
-  constructor(context: CodecContext) {
-    super(context);
-    this.#localSteps = this.settings.param("local_steps", 150);
-    if (!Number.isInteger(this.#localSteps) || this.#localSteps < 1) {
-      throw new PsgdError(
-        "SETTINGS_INVALID",
-        `parameter \`local_steps\`: expected a whole number from 1, got ${this.#localSteps}; codec FedAvgClient; set it with \`--param local_steps=150\``,
-      );
-    }
+  override roleIn(step: number, nodeId = this.nodeId): StepRole {
+    return this.#rounds.roleIn(step, nodeId);
+  }
+
+  override onListen(step: number): NetEncapsulation {
+    this.#awaitedStep = step;
+    return netEncapsulation(PARAMETER_SERVER, [this.nodeId, step]);
   }
 
   override updateBlocks(block: BlockWeight): CodecReturn {
@@ -130,9 +230,7 @@ export class FedAvgClient extends Codec {
     if (weights === undefined) return undefined;
 
     const { step } = block;
-    const isEndOfRound = (step + 1) % this.#localSteps === 0;
-    // Without a last round the nodes would end the job with a model each.
-    if (!isEndOfRound && step !== this.settings.stepCount - 1) {
+    if (!this.#rounds.isEnd(step)) {
       this.setResult(weights);
       return undefined;
     }

@@ -26,6 +26,7 @@ export interface ClusterOptions {
   readonly size?: number;
   readonly stepCount?: number;
   readonly parameters?: CodecParameters;
+  readonly seed?: number;
   readonly log?: Logger;
 }
 
@@ -61,6 +62,7 @@ export class Cluster {
       batchSize: 1,
       stepCount: options.stepCount ?? 100,
       parameters: options.parameters ?? {},
+      seed: options.seed ?? 1,
     });
     const create = (codec: CodecClass, nodeId: NodeId): Codec =>
       new codec({
@@ -117,7 +119,13 @@ export class Cluster {
     pick: Pick = () => 0,
     { atBarrier = false } = {},
   ): (Float32Array | undefined)[] {
-    const toCompute = this.settings.nodeToBlocks.map((blocks) => [...blocks]);
+    const roles = this.nodes.map((codec) => codec.roleIn(step));
+    const toCompute = this.settings.nodeToBlocks.map((blocks, node) =>
+      roles[node] === "train" ? [...blocks] : [],
+    );
+    // As early as can be: nodes that rest run ahead of those that train.
+    for (const [node, codec] of this.nodes.entries())
+      if (roles[node] === "listen") this.#send(node, codec.onListen(step));
     const isOpen = ({ to }: Message): boolean =>
       !atBarrier || to < 0 || (toCompute[to].length === 0 && !this.nodes[to].hasResult);
     for (;;) {

@@ -13,6 +13,7 @@ import { createDataset, datasetToBytes, type Dataset } from "@psgd/data";
 import { VirtualClock } from "@psgd/harness";
 import {
   JobClient,
+  SharedValues,
   WorkerDaemon,
   followJob,
   nodesOf,
@@ -191,6 +192,7 @@ export class TestCluster {
         "weights.bin": new Uint8Array(weights.slice().buffer),
       }),
       logger: (writeLine) => ({ info: writeLine, warn: writeLine, error: writeLine }),
+      shared: new SharedValues(),
       incarnationSeed: `${name}/${incarnation}`,
     }));
     const daemon = await WorkerDaemon.start({

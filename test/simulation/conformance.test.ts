@@ -12,6 +12,10 @@ describeCodec("plain.Plain with redundancy", Plain, { redundancy: 2, nodeCount: 
 describeCodec("tutorial_codec.MyComCtrl", MyComCtrl);
 describeCodec("fedavg.FedAvgClient", FedAvgClient, { parameters: { local_steps: 3 } });
 describeCodec("fedavg.FedAvgClient", FedAvgClient, { sync: "asgd" });
+describeCodec("fedavg.FedAvgClient with half of the clients", FedAvgClient, {
+  parameters: { local_steps: 2, fraction: 0.5 },
+  seedCount: 60,
+});
 describeCodec("naive_ps.PSClient", PSClient, { sync: "asgd", serverCodec: ParaAveragingServer });
 
 const alone = "each node trains by itself: it is the measuring stick";

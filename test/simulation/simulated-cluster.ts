@@ -15,6 +15,7 @@ import {
 import { Broker, Machine, Scheduler, Trace, type Fault, type Scenario } from "@psgd/harness";
 import {
   JobClient,
+  SharedValues,
   WorkerDaemon,
   fetchResults,
   followJob,
@@ -170,6 +171,7 @@ class SimulatedCluster {
       loadModule: async () => ({ Plain }),
       modelFiles: (_model, weights) => ({ "weights.bin": new Uint8Array(weights.slice().buffer) }),
       logger: (write) => ({ info: write, warn: write, error: write }),
+      shared: new SharedValues(),
       incarnationSeed: `${this.#scenario.seed}/${name}/${incarnation}/${count}`,
     }));
     const transport = this.#broker.connect(node, machine);

@@ -43,6 +43,8 @@ export interface JobRequest extends CodecRequest {
   readonly model: string;
   readonly dataset: string;
   readonly nonIid: boolean;
+  /** Shards of the sorted samples that each block has for itself. */
+  readonly shards: number | undefined;
   readonly inputSize: number | undefined;
   readonly engine: EngineChoice;
   /** Names of layers that keep their weights. */
@@ -154,10 +156,18 @@ function targetAccuracyOf({ targetAccuracy }: JobRequest, dataset: Dataset): num
 }
 
 function transformsOf(request: JobRequest, dataset: Dataset): readonly TransformDescription[] {
-  const usual = defaultTransforms(dataset);
-  return request.nonIid
-    ? [...usual, { name: "make_non_iid", batchSize: request.batchSize }]
-    : usual;
+  const { nonIid, shards, batchSize } = request;
+  if (nonIid && shards !== undefined) {
+    throw new PsgdError(
+      "SETTINGS_INVALID",
+      "`--non-iid` and `--shards`: expected one of them, got both; leave one out",
+    );
+  }
+  return [
+    ...defaultTransforms(dataset),
+    ...(nonIid ? [{ name: "make_non_iid", batchSize } as const] : []),
+    ...(shards === undefined ? [] : [{ name: "shards", perBlock: shards } as const]),
+  ];
 }
 
 async function traceRequested(request: JobRequest, dataset: Dataset) {

@@ -12,7 +12,14 @@ import {
 } from "@psgd/compute";
 import { PsgdError, type Logger, type Transport, type WorkerDirectory } from "@psgd/core";
 import { loadDataset, type Dataset, type Download, type DownloadProgress } from "@psgd/data";
-import { diskStore, lineLogger, moduleLoader, systemClock, type NodeWorld } from "@psgd/runtime";
+import {
+  SharedValues,
+  diskStore,
+  lineLogger,
+  moduleLoader,
+  systemClock,
+  type NodeWorld,
+} from "@psgd/runtime";
 import { connectNats } from "@psgd/transport";
 
 /** Version of this software, as workers and results name it. */
@@ -67,6 +74,9 @@ export function openDataset(
 /** What runs the plans of a worker's callers. */
 export const planEngine = ENGINES[DEFAULT_ENGINE];
 
+/** Of the nodes in this process or thread. */
+const shared = new SharedValues();
+
 /** The world of a node in this process or thread. */
 export function nodeWorld(options: { transport: Transport; workDirectory: string }): NodeWorld {
   return {
@@ -81,6 +91,7 @@ export function nodeWorld(options: { transport: Transport; workDirectory: string
         `engine: expected one of ${ENGINE_CHOICES.join(", ")}, got ${JSON.stringify(name)}`,
       );
     },
+    shared,
     loadModule: moduleLoader(join(options.workDirectory, "bundles")),
     modelFiles: ({ topology, layout, train, predict }, weights, state) => {
       const whole = joinTensors(

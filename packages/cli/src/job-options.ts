@@ -102,6 +102,11 @@ const JOB_OPTIONS = {
     default: false,
     describe: "sort the samples so that a block sees one label in a step",
   },
+  shards: {
+    type: "number",
+    describe:
+      "give each block its own data: so many shards of the samples sorted by label, dealt at random; 2: few labels each",
+  },
   "image-classification": {
     type: "boolean",
     describe: "accepted and not needed: image data sets always become x/255-0.5, labels one-hot",
@@ -225,6 +230,7 @@ export function jobRequestOf(args: JobArguments): JobRequest {
     model: args["model"] as string,
     dataset: args["dataset"] as string,
     nonIid: args["non-iid"] as boolean,
+    shards: optional("shards", () => whole("shards")),
     inputSize: optional("input", () => whole("input")),
     engine: args["engine"] as EngineChoice,
     freeze: args["freeze"] as readonly string[],

@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { disableTelemetry, probeEngines, type EngineName } from "@psgd/compute";
@@ -19,7 +19,13 @@ import type { NodeThreadConfig } from "./node-thread.js";
 
 const NODE_THREAD = fileURLToPath(new URL("./node-thread.js", import.meta.url));
 
-/** A cluster inside this process: one worker whose nodes are threads, over the memory transport. */
+/**
+ * So many nodes have a thread each, as they have processes of their own in a cluster. More of them share one per core:
+ * a thread costs a tenth of a second, and memory for the data set.
+ */
+const MOST_THREADS = 16;
+
+/** A cluster inside this process: one worker whose nodes are threads or share some, over the memory transport. */
 export interface LocalCluster extends Cluster {
   /** Where its nodes keep what they write. */
   readonly workDirectory: string;
@@ -31,6 +37,8 @@ export async function startLocalCluster(spec: JobSpec): Promise<LocalCluster> {
   disableTelemetry();
   await requireEngine(spec.engine);
   const slots = nodesOf(spec).length;
+  const threadCount =
+    slots <= MOST_THREADS ? slots : Math.min(MOST_THREADS, availableParallelism());
   const workDirectory = await mkdtemp(join(tmpdir(), "psgd-local-"));
   const network = new MemoryNetwork();
   const directory = network.directory(systemClock);
@@ -51,7 +59,8 @@ export async function startLocalCluster(spec: JobSpec): Promise<LocalCluster> {
     host: threadNodeHost({
       entry: NODE_THREAD,
       config,
-      maxThreads: slots,
+      threadCount,
+      nodesPerThread: Math.ceil(slots / threadCount),
       attach: (port) => network.attach(port),
     }),
     clock: systemClock,

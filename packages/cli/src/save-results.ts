@@ -32,7 +32,9 @@ export async function saveResults(options: {
   const models = new Map<string, string>();
   let model: string | undefined;
   for (const { record, files: contents } of results) {
-    const modelHome = modelDirectory(directory, record.nodeId, record.summary?.modelSha256, models);
+    const hasModel = [...contents].some(([path]) => path.startsWith("model/"));
+    const hash = hasModel ? record.summary?.modelSha256 : undefined;
+    const modelHome = modelDirectory(directory, record.nodeId, hash, models);
     for (const [path, content] of contents) {
       const isModel = path.startsWith("model/");
       if (isModel && modelHome === undefined) continue;

@@ -54,6 +54,12 @@ type Envelopes = NetEncapsulation | Iterable<NetEncapsulation> | AsyncIterable<N
 // eslint-disable-next-line @typescript-eslint/no-invalid-void-type -- authors return nothing, as the seed's do
 export type CodecReturn = Envelopes | void | null | Promise<Envelopes | void | null>;
 
+/**
+ * What a node does in a step. *train*: computes its blocks and takes the result. *listen*: computes nothing, but takes
+ * the result. *rest*: takes no part, its weights stay as they are.
+ */
+export type StepRole = "train" | "listen" | "rest";
+
 /** The class of a codec, as a job names it. */
 export interface CodecClass {
   new (context: CodecContext): Codec;
@@ -121,6 +127,20 @@ export abstract class Codec {
   get learningRate(): number {
     return this.#context.learningRate();
   }
+
+  /**
+   * What a node does in a step; the same answer on every node, and by every codec of a model. Where it is not "train"
+   * for all, one node speaks for all after an epoch: the first that trained in its last step evaluates the model.
+   */
+  roleIn(_step: number, _nodeId: NodeId = this.nodeId): StepRole {
+    return "train";
+  }
+
+  /**
+   * Called in the place of `updateBlocks` in a step in which this node listens, and after the last step of a job that
+   * ends before its time if the node rested in it. As every step, it must come to a result.
+   */
+  onListen(_step: number): CodecReturn {}
 
   /** Called when this node has computed a block. */
   updateBlocks(_block: BlockWeight): CodecReturn {}

@@ -2,12 +2,13 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import { ASSIGNMENTS } from "./assignments/registry.js";
 import { createSettings, type CodecParameters } from "./settings.js";
 
-const settings = (parameters: CodecParameters = {}) =>
+const settings = (parameters: CodecParameters = {}, seed = 1) =>
   createSettings({
     assignment: ASSIGNMENTS.iid({ nodeCount: 4, redundancy: 2 }),
     batchSize: 64,
     stepCount: 10,
     parameters,
+    seed,
   });
 
 describe("settings of a job", () => {
@@ -35,6 +36,19 @@ describe("settings of a job", () => {
       [0, 2],
       [0, 1],
     ]);
+  });
+
+  it("draw nodes alike wherever they are made, and others for another draw or seed", () => {
+    const draws = (seed: number): string[] =>
+      Array.from({ length: 200 }, (_, draw) => settings({}, seed).sampleNodes(draw, 2).join());
+    expect(draws(1)).toEqual(draws(1));
+    expect(draws(1)).not.toEqual(draws(2));
+    // Each of the six pairs 33 times on average; standard deviation 5.3.
+    for (const pair of ["0,1", "0,2", "0,3", "1,2", "1,3", "2,3"]) {
+      const count = draws(1).filter((drawn) => drawn === pair).length;
+      expect(Math.abs(count - 200 / 6), pair).toBeLessThan(22);
+    }
+    expect([0, 4].map((count) => settings().sampleNodes(7, count))).toEqual([[], [0, 1, 2, 3]]);
   });
 
   it("give a parameter, or its fallback", () => {

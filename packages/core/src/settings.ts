@@ -1,5 +1,6 @@
 import { PsgdError } from "./errors.js";
 import type { BlockId, NodeId } from "./ids.js";
+import { permutation, seededRandom } from "./random.js";
 import type { BlockAssignment } from "./assignments/assignment.js";
 
 /** Extra parameters that a job gives to its codecs: plain values by name. */
@@ -26,6 +27,14 @@ export interface GlobalSettings {
   nodesWithout(blockId: BlockId): readonly NodeId[];
 
   /**
+   * A part of the workers, drawn at random and alike by every node of the job, parameter server included.
+   * @param draw - which drawing: each number has its own
+   * @param count - how many: 0 … nodeCount
+   * @returns ids in ascending order
+   */
+  sampleNodes(draw: number, count: number): readonly NodeId[];
+
+  /**
    * A parameter of the job (`--param NAME=VALUE`).
    * @throws {PsgdError} SETTINGS_PARAM_MISSING if the job does not set it and there is no fallback;
    *   SETTINGS_INVALID if it is set to a value of another type than the fallback's
@@ -43,6 +52,8 @@ export interface SettingsValues {
   readonly batchSize: number;
   readonly stepCount: number;
   readonly parameters: CodecParameters;
+  /** What `sampleNodes` draws from. @defaultValue 0 */
+  readonly seed?: number;
 }
 
 /** Builds the settings of a job. */
@@ -80,6 +91,10 @@ export function createSettings(values: SettingsValues): GlobalSettings {
     stepCount: values.stepCount,
     blockToNodes,
     nodeToBlocks,
+    sampleNodes: (draw, count) => {
+      const random = seededRandom(values.seed ?? 0).fork(`sample ${draw}`);
+      return [...permutation(nodeCount, random).subarray(0, count)].sort((a, b) => a - b);
+    },
     nodesWithout: (blockId) => nodes.filter((node) => !blockToNodes[blockId]?.includes(node)),
     param,
   };

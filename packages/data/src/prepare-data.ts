@@ -36,7 +36,7 @@ export function parseTransforms(value: unknown): readonly TransformDescription[]
     transformFaults(description).map((fault) => `transform ${index}: ${fault}`),
   );
   const names = value.map((description) => (description as TransformDescription | null)?.name);
-  const firstNonIid = names.findIndex((name) => name === "make_non_iid" || name === "true_non_iid");
+  const firstNonIid = names.findIndex((name) => SORTING.has(name));
   if (firstNonIid >= 0 && names.lastIndexOf("shuffle") > firstNonIid) {
     faults.push(
       `transforms: expected \`shuffle\` before \`${names[firstNonIid]}\`, got it after; it would mix what that sorts`,
@@ -65,6 +65,13 @@ export function prepareData(
     return transform.apply(data, parameters as Record<string, number>, context);
   }, start);
 }
+
+/** Those that undo a `shuffle` before them in part: after them it would undo their work. */
+const SORTING: ReadonlySet<string | undefined> = new Set([
+  "make_non_iid",
+  "true_non_iid",
+  "shards",
+] satisfies TransformName[]);
 
 /** The samples as they are stored: in their order, bytes as numbers, labels as numbers. */
 function storedView(dataset: Dataset, samples: Samples): SampleView {

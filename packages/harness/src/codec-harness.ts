@@ -112,6 +112,7 @@ export async function runCodecHarness(options: CodecHarnessOptions): Promise<Har
       batchSize: 64,
       stepCount: rounds,
       parameters: options.parameters ?? {},
+      seed,
     }),
     sync,
     layout: options.layout ?? SMALL,

@@ -227,7 +227,13 @@ export class HarnessRun {
       });
       node.compute = undefined;
       const { round } = node;
-      await node.exchange.push(round, this.#computeBlocks(node));
+      const role = node.exchange.roleIn(round, node.nodeId);
+      if (role === "rest") {
+        node.exchange.rest(round);
+        continue;
+      }
+      if (role === "listen") await node.exchange.listen(round);
+      else await node.exchange.push(round, this.#computeBlocks(node));
       const result = await node.exchange.pull(round);
       this.#log.info(`----------- Node:${node.nodeId} Decode successful -----------`);
       this.#fruitlessCount = 0;

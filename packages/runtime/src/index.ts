@@ -1,4 +1,5 @@
 export * from "./job.js";
+export { SharedValues } from "./node/shared-values.js";
 export type { NodeCommand, NodeControl, NodeEvent, NodeWorld } from "./node/node-world.js";
 export { runNode } from "./node/run-node.js";
 export { Mesh, type MeshOptions } from "./node/mesh.js";

@@ -79,6 +79,8 @@ export class WorkerDaemon {
   readonly #options: WorkerDaemonOptions;
   readonly #sessions = new Map<string, Session>();
   readonly #attached = new Map<string, Set<Link>>();
+  /** By digest of a package: the last that waits for it. */
+  readonly #obtaining = new Map<string, Promise<void>>();
   /** Requests that are being worked on. */
   readonly #handling = new Set<Promise<void>>();
   readonly #plans: PlanService | undefined;
@@ -290,11 +292,26 @@ export class WorkerDaemon {
     );
   }
 
+  /** One node after the other: what the first one gets, the next ones find here. */
   async #obtain(session: Session, assignment: NodeAssignment, name: PackageName): Promise<void> {
-    const { store, log, provide } = this.#options;
     const digest = assignment.packages[name];
+    const before = this.#obtaining.get(digest);
+    const obtained = (async () => {
+      await before?.catch(() => {});
+      if (!session.isOver) await this.#obtainInTurn(session, digest, name);
+    })();
+    this.#obtaining.set(digest, obtained);
+    try {
+      await obtained;
+    } finally {
+      if (this.#obtaining.get(digest) === obtained) this.#obtaining.delete(digest);
+    }
+  }
+
+  async #obtainInTurn(session: Session, digest: string, name: PackageName): Promise<void> {
+    const { store, log, provide } = this.#options;
     const key = packageKey(digest);
-    let isHeld = (await store.read(key)) !== undefined;
+    let isHeld = (await store.list(key)).some((entry) => entry.key === key);
     if (!isHeld) {
       const own = await provide?.(digest);
       if (own !== undefined) {

@@ -12,6 +12,7 @@ import {
   type BlockWeight,
   type CodecReturn,
   type NodeId,
+  type StepRole,
 } from "@psgd/core";
 import { describe, expect, it } from "vitest";
 import { BlockExchange, type BlockMessage, type ExchangeCodec } from "./block-exchange.js";
@@ -29,6 +30,8 @@ interface Behaviour {
   readonly update?: (this: Codec, block: BlockWeight) => CodecReturn;
   readonly receive?: (this: Codec, content: unknown) => CodecReturn;
   readonly rescue?: (this: Codec) => CodecReturn;
+  readonly listen?: (this: Codec, step: number) => CodecReturn;
+  readonly role?: (this: Codec, step: number, nodeId: NodeId) => StepRole;
 }
 
 interface Setup {
@@ -67,6 +70,12 @@ function setup(
     }
     override onSyncTimeout(): CodecReturn {
       return behaviour.rescue?.call(this);
+    }
+    override onListen(step: number): CodecReturn {
+      return behaviour.listen?.call(this, step);
+    }
+    override roleIn(step: number, nodeId: NodeId): StepRole {
+      return behaviour.role?.call(this, step, nodeId) ?? "train";
     }
   }
   const codecs = (options.perTensor === true ? layout.tensors : [undefined]).map(
@@ -154,6 +163,60 @@ const taking: Behaviour = {
     this.setResult(content as number[]);
   },
 };
+
+describe("a node that does not train in a step", () => {
+  it("listens: asks in that step, and waits for its result", async () => {
+    const { exchange, posted } = setup({
+      ...taking,
+      listen: (step) => netEncapsulation(PARAMETER_SERVER, ["model of", step]),
+    });
+    await exchange.listen(4);
+    expect(posted.map(({ to, step, content }) => [to, step, content])).toEqual([
+      [PARAMETER_SERVER, 4, ["model of", 4]],
+    ]);
+    const result = exchange.pull(4);
+    exchange.accept(PARAMETER_SERVER, message(4, [7, 8, 9]));
+    expect([...(await result)]).toEqual([7, 8, 9]);
+  });
+
+  it("rests: what comes for the step is late, what comes for the next is held", async () => {
+    const { exchange, codecs } = setup(taking);
+    exchange.rest(0);
+    exchange.accept(1, message(0, [1, 1, 1]));
+    exchange.accept(1, message(1, [2, 2, 2]));
+    exchange.rest(1);
+    exchange.accept(1, message(2, [3, 3, 3]));
+    await settled();
+    expect(codecs[0]!.hasResult).toBe(false);
+    expect(exchange.counts.late).toBe(2);
+    await exchange.push(2, [block(2)]);
+    expect([...(await exchange.pull(2))]).toEqual([3, 3, 3]);
+  });
+
+  it("is told so by all codecs of the model alike, or nobody goes on", () => {
+    const sampled = setup({
+      role: (step, nodeId) => (step % 3 === nodeId ? "train" : "rest"),
+    }).exchange;
+    expect([0, 1, 2].map((node) => sampled.roleIn(4, node))).toEqual(["rest", "train", "rest"]);
+    const { exchange } = setup(
+      {
+        role() {
+          return this.layout.size === 2 ? "train" : "rest";
+        },
+      },
+      { perTensor: true },
+    );
+    expect(() => exchange.roleIn(0, 0)).toThrow(
+      /^PAIRING_INVALID: role of node 0 in step 0: expected one from all codecs of the model, got train and rest/,
+    );
+    const throwing = setup({
+      role: () => {
+        throw new Error("no idea");
+      },
+    }).exchange;
+    expect(() => throwing.roleIn(3, 1)).toThrow(/^CODEC_THREW: roleIn threw: no idea; .*step 3/);
+  });
+});
 
 describe("push and pull in ssgd", () => {
   it("hand out blocks as the codec's own, and what it sends with step and version", async () => {

@@ -7,6 +7,7 @@ import {
   type Clock,
   type Logger,
   type NodeId,
+  type StepRole,
   type TensorLayout,
   type TensorSlot,
 } from "@psgd/core";
@@ -144,6 +145,38 @@ export class BlockExchange {
         await actor.update(content, this.#posting(variableId, step));
       }
     }
+  }
+
+  /** Tells the codecs that this node waits for the result of a step in which it has computed nothing. */
+  async listen(step: number): Promise<void> {
+    this.#requireHealthy();
+    this.#position = { step, isWaiting: false };
+    for (const [variableId, { actor }] of this.#options.codecs.entries())
+      await actor.listen(step, this.#posting(variableId, step));
+  }
+
+  /** Passes a step in which this node takes no part: what comes for it is late. */
+  rest(step: number): void {
+    this.#requireHealthy();
+    this.#position = { step: step + 1, isWaiting: false };
+    this.counts.late += this.#held.get(step)?.length ?? 0;
+    this.#held.delete(step);
+  }
+
+  /**
+   * What a node does in a step, as the codecs say.
+   * @throws {PsgdError} PAIRING_INVALID, CODEC_THREW
+   */
+  roleIn(step: number, nodeId: NodeId): StepRole {
+    const [first, ...others] = this.#options.codecs.map(({ actor }) => actor.roleIn(step, nodeId));
+    const other = others.find((role) => role !== first);
+    if (other === undefined) return first ?? "train";
+    throw new PsgdError(
+      "PAIRING_INVALID",
+      `role of ${nodeName(nodeId)} in step ${step}: expected one from all codecs of the model, got ${first} and ${other}; ` +
+        "use codecs together that sample nodes alike",
+      { details: { node: nodeId, step } },
+    );
   }
 
   /**

@@ -10,6 +10,7 @@ import {
   type CodecReturn,
   type NetEncapsulation,
   type NodeId,
+  type StepRole,
 } from "@psgd/core";
 
 /** Takes one envelope; called while the codec's call still runs, so the content must be copied before it returns. */
@@ -49,6 +50,19 @@ export class CodecActor {
       () => this.codec.updateBlocks(block),
       emit,
     );
+  }
+
+  listen(step: number, emit: Emit): Promise<void> {
+    return this.#call("onListen", `step ${step}`, () => this.codec.onListen(step), emit);
+  }
+
+  /** @throws {PsgdError} CODEC_THREW */
+  roleIn(step: number, nodeId: NodeId): StepRole {
+    try {
+      return this.codec.roleIn(step, nodeId);
+    } catch (cause) {
+      throw this.#wrap("roleIn", `step ${step}`, cause);
+    }
   }
 
   receive(content: unknown, from: NodeId, step: number, emit: Emit): Promise<void> {

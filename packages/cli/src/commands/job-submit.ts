@@ -36,7 +36,16 @@ const OPTION_GROUPS = {
     ...["optimizer", "psgd", "staleness", "sync-timeout"],
   ],
   "Training:": [
-    ...["model", "dataset", "input", "non-iid", "image-classification", "batch-size", "epochs"],
+    ...[
+      "model",
+      "dataset",
+      "input",
+      "non-iid",
+      "shards",
+      "image-classification",
+      "batch-size",
+      "epochs",
+    ],
     ...["steps", "target-accuracy", "gradient-descent", "learn-rate", "freeze", "seed", "engine"],
   ],
   "Where it runs:": ["local", "workers", "nats", "network-bandwidth"],

@@ -52,6 +52,8 @@ describe("every order", () => {
     ["make_non_iid", [{ name: "make_non_iid", batchSize: 7 }]],
     ["make_non_iid after shuffle", [shuffle, { name: "make_non_iid", batchSize: 7 }]],
     ["true_non_iid", [trueNonIid(0)]],
+    ["shards", [{ name: "shards", perBlock: 7 }]],
+    ["shards after shuffle", [shuffle, { name: "shards", perBlock: 2 }]],
     ["true_non_iid after shuffle, half disordered", [shuffle, trueNonIid(0.5)]],
   ])("has each row once and repeats from the seed: %s", (_, transforms) => {
     for (const epoch of [0, 1, 7]) {
@@ -120,6 +122,78 @@ describe("make_non_iid", () => {
     const firstLabel = (labels: string): string | undefined => labels.split(",")[0];
     const pure = (epoch: number): (string | undefined)[] => runs(mixed, epoch).map(firstLabel);
     expect(pure(1).filter((label, run) => label !== pure(0)[run]).length).toBeLessThanOrEqual(5);
+  });
+});
+
+describe("shards", () => {
+  const shards = (perBlock: number): TransformDescription => ({ name: "shards", perBlock });
+
+  test("gives each block the labels of its shards, drawn from the seed", () => {
+    // 20 shards of 50 samples: each has one of the ten labels.
+    const labelsOf = (seed: string): number[][] => {
+      const view = train([shuffle, shards(2)], { seed, blockCount: 10, batchSize: 10 });
+      const sampler = new BlockSampler(view, { blockCount: 10, batchSize: 10 });
+      expect(sampler.stepsPerEpoch).toBe(10);
+      return Array.from({ length: 10 }, (_, blockId) => {
+        const rows = Array.from({ length: 10 }, (_unused, step) => [
+          ...sampler.rows({ step, blockId }),
+        ]).flat();
+        return sorted(rows.map((row) => labelOf(view, row)));
+      });
+    };
+    const labels = labelsOf("t");
+    for (const block of labels) {
+      expect([block[0], block[50]]).toEqual([block[49], block[99]]);
+    }
+    expect(sorted(labels.flat())).toEqual(sorted(ALL_ROWS.map((row) => row % 10)));
+    expect(labelsOf("t")).toEqual(labels);
+    expect(labelsOf("u")).not.toEqual(labels);
+  });
+
+  test("never moves a sample to another block, and visits all in another order each epoch", () => {
+    for (const perBlock of [1, 2, 200]) {
+      const view = train([shuffle, shards(perBlock)]);
+      expect(rowsByBlock(view, 1).map(sorted)).toEqual(rowsByBlock(view, 0).map(sorted));
+      expect(rowsByBlock(view, 1)).not.toEqual(rowsByBlock(view, 0));
+    }
+  });
+
+  test("makes the data of a block a random part of all where a shard is one sample", () => {
+    const view = train([shuffle, shards(200)]);
+    for (const rows of rowsByBlock(view, 0)) {
+      expect(rows).toHaveLength(200);
+      for (let label = 0; label < CLASS_COUNT; label++) {
+        // 20 expected, standard deviation 3.8.
+        const count = rows.filter((row) => labelOf(view, row) === label).length;
+        expect(Math.abs(count - 20), `label ${label}`).toBeLessThan(16);
+      }
+    }
+  });
+
+  test("deals out one by one what does not fill a shard", () => {
+    const size = { blockCount: 7, batchSize: 1 };
+    const view = train([shuffle, shards(3)], size);
+    const sampler = new BlockSampler(view, size);
+    // 21 shards of 47 and 13 more: 142 for each block, 6 left out.
+    expect(sampler.stepsPerEpoch).toBe(142);
+    const rowsOf = (blockId: number, epoch: number): number[] =>
+      Array.from({ length: 142 }, (_, step) => [
+        ...sampler.rows({ step: epoch * 142 + step, blockId }),
+      ]).flat();
+    const blocks = Array.from({ length: 7 }, (_, blockId) => rowsOf(blockId, 0));
+    expect(new Set(blocks.flat()).size).toBe(7 * 142);
+    // Two left over are in six of the seven blocks: one of them is left out then.
+    const isSame = blocks.map((rows, blockId) => {
+      const other = new Set(rowsOf(blockId, 1));
+      return rows.filter((row) => other.has(row)).length >= 141;
+    });
+    expect(isSame).toEqual(blocks.map(() => true));
+  });
+
+  test("refuses more shards than samples", () => {
+    expect(() => train([shards(201)])).toThrow(
+      /^SETTINGS_INVALID: transform `shards`: expected at most 200 shards for each of 5 blocks of 1000 samples, got 201/,
+    );
   });
 });
 
@@ -227,7 +301,7 @@ describe("parseTransforms", () => {
         7,
       ]),
     ).toThrow(
-      'SETTINGS_INVALID: transform 0: expected a name among shuffle, image_cls, one_hot, make_non_iid, true_non_iid, got "sort"; ' +
+      'SETTINGS_INVALID: transform 0: expected a name among shuffle, image_cls, one_hot, make_non_iid, true_non_iid, shards, got "sort"; ' +
         "transform 1: `batchSize` of `true_non_iid`: expected a whole number from 1, got 0; " +
         "transform 1: `disorder` of `true_non_iid`: expected a fraction from 0 to 1, got 1.5; " +
         'transform 2: `shuffle` has no parameter "seed"; ' +

@@ -1,5 +1,6 @@
 import { permutation, PsgdError, seededRandom } from "@psgd/core";
 import { sortedByLabel, trainingLabels } from "./labels.js";
+import { ownSamples } from "./own-samples.js";
 import type { Transform } from "./transform.js";
 
 /**
@@ -25,25 +26,8 @@ export const trueNonIid: Transform<"batchSize" | "disorder"> = {
     const labels = trainingLabels(data.dataset, "true_non_iid");
     const shareOf = shares(labels, data.dataset.outputSize, { blockCount, disorder, seed });
     const stepCount = Math.floor(labels.length / (blockCount * batchSize));
-    return {
-      ...data,
-      train: {
-        ...data.train,
-        order: (epoch) => {
-          const order = new Uint32Array(labels.length);
-          const taken = new Uint32Array(blockCount);
-          let rest = stepCount * blockCount * batchSize;
-          for (const row of data.train.order(epoch)) {
-            const block = shareOf[row]!;
-            const position = taken[block]!++;
-            const step = Math.floor(position / batchSize);
-            const place = (step * blockCount + block) * batchSize + (position % batchSize);
-            order[step < stepCount ? place : rest++] = row;
-          }
-          return order;
-        },
-      },
-    };
+    const size = { blockCount, batchSize, stepCount };
+    return { ...data, train: ownSamples(data.train, shareOf, size) };
   },
 };
 

@@ -96,6 +96,7 @@ export class CodecLab {
           batchSize: 64,
           stepCount: rounds,
           parameters,
+          seed: experiment.codecSeed ?? seed,
         }),
         ...{ sync, perTensor: false, agreement: "none", tolerance: Infinity, callTimeoutMs: 2000 },
         layout: layoutOf([{ name: "w", shape: [size] }]),

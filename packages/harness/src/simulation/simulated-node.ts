@@ -124,7 +124,7 @@ export class SimulatedNode implements NodeView {
   }
 
   async #train(): Promise<void> {
-    const { problem, settings, nodes, rule, invariants, computeMs } = this.#around;
+    const { problem, settings, rule, invariants, computeMs } = this.#around;
     const initialWeights = problem.initialWeights;
     const weights = initialWeights.slice();
     const race = <T>(work: Promise<T>): Promise<T> => Promise.race([work, this.#failure]);
@@ -132,18 +132,22 @@ export class SimulatedNode implements NodeView {
     const mesh = await this.#openMesh(exchange);
     this.#mesh = mesh;
     await race(mesh.connect());
-    if (this.nodeId === PARAMETER_SERVER) {
-      await race(mesh.allDone(settings.nodes));
-      await race(mesh.finish([]));
-    } else {
+    if (this.nodeId !== PARAMETER_SERVER) {
       for (; this.step < settings.stepCount; this.step++) {
         const { step } = this;
         if (!this.isStray) invariants.comesTo(this.nodeId, step);
         await race(exchange.begin(step));
         if (!this.isStray) invariants.begins(this.nodeId, step);
-        await race(sleep(this.machine, computeMs));
-        this.#record("computes", step);
-        await race(exchange.push(step, this.#computeBlocks(weights)));
+        const role = exchange.roleIn(step, this.nodeId);
+        if (role === "rest") {
+          exchange.rest(step);
+          continue;
+        }
+        if (role === "train") {
+          await race(sleep(this.machine, computeMs));
+          this.#record("computes", step);
+          await race(exchange.push(step, this.#computeBlocks(weights)));
+        } else await race(exchange.listen(step));
         await race(mesh.drained());
         this.isWaiting = true;
         const result = await race(exchange.pull(step));
@@ -153,8 +157,8 @@ export class SimulatedNode implements NodeView {
         invariants.modelAfter(this.nodeId, step, weights);
         await race(this.machine.nextTurn());
       }
-      await race(mesh.finish(settings.nodes.filter((node) => nodes.includes(node))));
     }
+    await race(mesh.finish());
     await race(mesh.close());
     invariants.requireAccounted(this.nodeId, exchange.counts);
     this.#actor?.dispose();
@@ -273,6 +277,7 @@ export class SimulatedNode implements NodeView {
     const rescue = codec.onSyncTimeout.bind(codec);
     Object.assign(codec, {
       updateBlocks: watched(codec.updateBlocks.bind(codec)),
+      onListen: watched(codec.onListen.bind(codec)),
       receiveBlocks: watched(codec.receiveBlocks.bind(codec)),
       onSyncTimeout: watched(() => {
         invariants.rescued(this.nodeId, this.step);
@@ -291,10 +296,12 @@ export class SimulatedNode implements NodeView {
         invariants.said(nodeId, envelope.targets.length);
       };
     const update = actor.update.bind(actor);
+    const listen = actor.listen.bind(actor);
     const receive = actor.receive.bind(actor);
     const syncTimeout = actor.syncTimeout.bind(actor);
     Object.assign(actor, {
       update: (block: BlockWeight, emit: Emit) => update(block, counted(emit)),
+      listen: (step: number, emit: Emit) => listen(step, counted(emit)),
       receive: (content: unknown, from: NodeId, step: number, emit: Emit) => {
         this.#record("hands over", step, from);
         if (this.error === undefined) {

@@ -77,6 +77,7 @@ export class World {
       batchSize: 8,
       stepCount,
       parameters: job.parameters,
+      seed,
     });
     const rule = OPTIMIZERS[job.optimizer];
     const isMean = job.promise === "mean";

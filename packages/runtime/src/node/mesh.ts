@@ -1,4 +1,5 @@
 import {
+  PARAMETER_SERVER,
   PsgdError,
   fromErrorRecord,
   nodeName,
@@ -21,8 +22,8 @@ export type PeerMessage =
   | { readonly type: "block"; readonly message: BlockMessage }
   /** The sender has taken its last step and only forwards from now on. */
   | { readonly type: "done" }
-  /** What this node, the first, says at the end of an epoch: whether training ends here. */
-  | { readonly type: "verdict"; readonly isEnough: boolean }
+  /** Whether training ends after this step, the last of an epoch. A parameter server passes it on. */
+  | { readonly type: "verdict"; readonly step: number; readonly isEnough: boolean }
   /** The job cannot go on; `node` is where it broke. A worker says it for a node that cannot any more. */
   | { readonly type: "abort"; readonly node: NodeId; readonly error: ErrorRecord };
 
@@ -49,13 +50,17 @@ const PEER_DEAD_AFTER_MS = 30_000;
 /** More than this waiting to leave makes a node pause: a fast sender must not outgrow its memory. */
 const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
 
-/** The links of one node to all others of its job. */
+/**
+ * The links of one node to the others of its job. With a parameter server each worker begins with one, to the server,
+ * and opens others when it first posts to a peer: a hundred workers that talk to their server only must not keep ten
+ * thousand links alive. What all must hear goes through the server then. Without one there are links between all.
+ */
 export class Mesh {
   readonly #options: MeshOptions;
   readonly #links = new Map<NodeId, Link>();
   readonly #greeted = new Set<NodeId>();
   readonly #done = new Set<NodeId>();
-  readonly #verdicts: boolean[] = [];
+  readonly #verdicts = new Map<number, boolean>();
   readonly #nodeOfAddress: ReadonlyMap<string, NodeId>;
   #endpoint: LinkEndpoint | undefined;
   #hasFailed = false;
@@ -83,16 +88,13 @@ export class Mesh {
     return mesh;
   }
 
-  /** Greets every peer and waits until each has greeted back. */
+  /** Greets every neighbour and waits until each has greeted back. */
   async connect(): Promise<void> {
-    const { nodes, nodeId, jobId } = this.#options;
-    for (const peer of nodes) {
-      if (peer === nodeId) continue;
-      const link =
-        this.#links.get(peer) ?? this.#adopt(this.#endpoint!.connect(nodeAddress(jobId, peer)));
-      link?.send({ type: "hello", from: nodeId } satisfies PeerMessage);
+    const { nodeId } = this.#options;
+    for (const peer of this.#neighbours()) {
+      this.#linkTo(peer)?.send({ type: "hello", from: nodeId } satisfies PeerMessage);
     }
-    await this.#until(() => this.#peers().every((peer) => this.#greeted.has(peer)));
+    await this.#until(() => this.#neighbours().every((peer) => this.#greeted.has(peer)));
   }
 
   /** Sends a block; it is packed before this returns. */
@@ -105,7 +107,7 @@ export class Mesh {
       this.#options.onBlock(target, copy.message);
       return;
     }
-    this.#links.get(target)?.send(packet);
+    this.#linkTo(target)?.send(packet);
   }
 
   /** Resolves when not too much waits to leave. */
@@ -116,31 +118,26 @@ export class Mesh {
   }
 
   /**
-   * Whether training ends after the epoch at hand, as node 0 says: what each node finds for itself may differ by a
-   * rounding, and one that goes on alone would wait for ever.
+   * Whether training ends after this step, as one node says: what each finds for itself may differ by a rounding, and
+   * one that goes on alone would wait for ever.
+   * @param own - on the node that says it, what it says; `undefined` on the others, which wait for it
    */
-  async isEnough(own: boolean): Promise<boolean> {
-    if (this.#options.nodeId !== 0) {
-      await this.#until(() => this.#verdicts.length > 0);
-      return this.#verdicts.shift()!;
+  async isEnough(step: number, own: boolean | undefined): Promise<boolean> {
+    if (own !== undefined) {
+      this.#tell({ type: "verdict", step, isEnough: own });
+      return own;
     }
-    for (const [peer, link] of this.#links) {
-      if (peer >= 0) link.send({ type: "verdict", isEnough: own } satisfies PeerMessage);
-    }
-    return own;
+    await this.#until(() => this.#verdicts.has(step));
+    const isEnough = this.#verdicts.get(step)!;
+    this.#verdicts.delete(step);
+    return isEnough;
   }
 
-  /** Says that this node has taken its last step, and waits until `nodes` have said so. */
-  async finish(nodes: readonly NodeId[]): Promise<void> {
+  /** On a worker: says that it has taken its last step, and waits until all have. On a server: waits, then says so. */
+  async finish(): Promise<void> {
+    if (this.#isServer) await this.#neighboursDone();
     for (const link of this.#links.values()) link.send({ type: "done" } satisfies PeerMessage);
-    await this.allDone(nodes);
-  }
-
-  /** Waits until all of `nodes` have taken their last step. */
-  async allDone(nodes: readonly NodeId[]): Promise<void> {
-    await this.#until(() =>
-      nodes.every((node) => node === this.#options.nodeId || this.#done.has(node)),
-    );
+    await this.#neighboursDone();
   }
 
   /** Tells the peers that the job cannot go on, and why. */
@@ -203,7 +200,8 @@ export class Mesh {
         if (peer !== undefined) this.#done.add(peer);
         break;
       case "verdict":
-        this.#verdicts.push(message.isEnough);
+        if (this.#isServer) this.#tell(message, peer);
+        else this.#verdicts.set(message.step, message.isEnough);
         break;
       case "abort":
         this.#fail(relayed(message.error, message.node));
@@ -217,8 +215,28 @@ export class Mesh {
     this.#options.onFailure(error);
   }
 
-  #peers(): readonly NodeId[] {
-    return this.#options.nodes.filter((node) => node !== this.#options.nodeId);
+  get #isServer(): boolean {
+    return this.#options.nodeId === PARAMETER_SERVER;
+  }
+
+  /** Those it has links to from the start; whoever is not among them hears of everything through them. */
+  #neighbours(): readonly NodeId[] {
+    const { nodes, nodeId } = this.#options;
+    if (!this.#isServer && nodes.includes(PARAMETER_SERVER)) return [PARAMETER_SERVER];
+    return nodes.filter((node) => node !== nodeId);
+  }
+
+  #linkTo(peer: NodeId): Link | undefined {
+    const { jobId } = this.#options;
+    return this.#links.get(peer) ?? this.#adopt(this.#endpoint!.connect(nodeAddress(jobId, peer)));
+  }
+
+  #tell(message: PeerMessage, except?: NodeId): void {
+    for (const peer of this.#neighbours()) if (peer !== except) this.#linkTo(peer)?.send(message);
+  }
+
+  async #neighboursDone(): Promise<void> {
+    await this.#until(() => this.#neighbours().every((node) => this.#done.has(node)));
   }
 
   #until(condition: () => boolean): Promise<void> {

@@ -1,6 +1,8 @@
 import type { Clock, Engine, ErrorRecord, Logger, NodeId, Store, Transport } from "@psgd/core";
 import type { NodeProgress, NodeSummary, WeightsAndLayersPackage } from "../job.js";
 
+import type { SharedValues } from "./shared-values.js";
+
 /** The world of one node: everything it reaches outside itself. */
 export interface NodeWorld {
   readonly clock: Clock;
@@ -9,6 +11,8 @@ export interface NodeWorld {
   readonly store: Store;
   /** @param log - told what the engine decides for itself */
   readonly engine: (name: string, log: Logger) => Engine;
+  /** What it shares with nodes on the same event loop. */
+  readonly shared: SharedValues;
   /** Loads an ES module from its source. */
   readonly loadModule: (source: string) => Promise<Readonly<Record<string, unknown>>>;
   /** The files of a trained model, by name. */

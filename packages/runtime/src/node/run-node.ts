@@ -184,7 +184,7 @@ async function trainNode(
   await failure.race(mesh.connect());
   log.info("Execution process started.");
   const startedAt = world.clock.now();
-  const trained = await failure.race(trainOrServe(loop, exchange, mesh, settings));
+  const trained = await failure.race(trainOrServe(loop, exchange, mesh));
   const summary: NodeSummary = {
     steps: trained?.steps ?? 0,
     elapsedMs: world.clock.now() - startedAt,
@@ -206,15 +206,9 @@ async function trainOrServe(
   loop: TrainingLoop | undefined,
   exchange: BlockExchange,
   mesh: Mesh,
-  { nodes }: GlobalSettings,
 ): Promise<Trained | undefined> {
-  if (loop === undefined) {
-    await mesh.allDone(nodes);
-    await mesh.finish([]);
-    return undefined;
-  }
-  const trained = await loop.run(exchange, mesh);
-  await mesh.finish(nodes);
+  const trained = await loop?.run(exchange, mesh);
+  await mesh.finish();
   return trained;
 }
 
@@ -266,6 +260,7 @@ function settingsOf(values: GlobalSettingPackage): GlobalSettings {
     batchSize: values.batchSize,
     stepCount: values.stepCount,
     parameters: values.parameters,
+    seed: values.seed,
   });
 }
 

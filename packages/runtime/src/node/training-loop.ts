@@ -1,57 +1,32 @@
 import { createHash } from "node:crypto";
-import {
-  PsgdError,
-  nodeName,
-  type BlockWeight,
-  type Executable,
-  type GlobalSettings,
-  type Logger,
-  type NodeId,
-} from "@psgd/core";
-import {
-  BlockSampler,
-  datasetFromBytes,
-  fillBatch,
-  prepareData,
-  type SampleView,
-} from "@psgd/data";
+import { PsgdError, nodeName, type BlockWeight, type NodeId } from "@psgd/core";
+import { BlockSampler, fillBatch } from "@psgd/data";
 import { GRADIENT_DESCENTS, OPTIMIZERS, Optimizer, type BlockExchange } from "@psgd/sgd";
-import type {
-  CodecAndSgdPackage,
-  NodeAssignment,
-  NodeSummary,
-  WeightsAndLayersPackage,
-  MiscPackage,
-} from "../job.js";
-import { resultKey, packageKey } from "../worker-store.js";
+import type { CodecAndSgdPackage, NodeSummary } from "../job.js";
+import { resultKey } from "../worker-store.js";
 import type { Mesh } from "./mesh.js";
-import type { NodeEvent, NodeWorld } from "./node-world.js";
+import type { NodeEvent } from "./node-world.js";
+import type { Held } from "./shared-values.js";
 import type { Trace } from "./trace.js";
+import { prepareMaterial, type MaterialParts, type TrainingMaterial } from "./training-material.js";
 
 /** Progress is told this often, not at every step. */
 const PROGRESS_INTERVAL_MS = 250;
 
+/** Others of the event loop wait so long at most, beside one step. */
+const TURN_INTERVAL_MS = 10;
+
 interface Prepared extends TrainingLoopParts {
   readonly nodeId: NodeId;
-  readonly train: Executable;
-  readonly evaluate: Executable;
+  readonly held: Held<TrainingMaterial>;
   readonly sampler: BlockSampler;
-  readonly trainView: SampleView;
-  readonly testView: SampleView;
   readonly optimizer: Optimizer;
   readonly weights: Float32Array;
 }
 
-export interface TrainingLoopParts {
-  readonly assignment: NodeAssignment;
-  readonly world: NodeWorld;
-  readonly settings: GlobalSettings;
+export interface TrainingLoopParts extends MaterialParts {
   readonly codecs: CodecAndSgdPackage;
-  readonly model: WeightsAndLayersPackage;
-  readonly misc: MiscPackage;
-  readonly seed: number;
   readonly trace: Trace;
-  readonly log: Logger;
   readonly emit: (event: NodeEvent) => void;
 }
 
@@ -74,38 +49,25 @@ export class TrainingLoop {
   private constructor(parts: Prepared) {
     this.#parts = parts;
     const { batchSize } = parts.settings;
-    this.#x = new Float32Array(batchSize * parts.trainView.inputSize);
-    this.#y = new Float32Array(batchSize * parts.trainView.targetSize);
+    const { trainView } = parts.held.value;
+    this.#x = new Float32Array(batchSize * trainView.inputSize);
+    this.#y = new Float32Array(batchSize * trainView.targetSize);
     this.#state = parts.model.initialState.slice();
     this.#nextState = this.#state.slice();
   }
 
-  /** Compiles the plans and reads the data. */
+  /** Compiles the plans and reads the data, unless another node here has. */
   static async prepare(parts: TrainingLoopParts): Promise<TrainingLoop> {
-    const { assignment, world, settings, codecs, model, misc } = parts;
-    const { nodeId } = assignment;
-    const bytes = await world.store.read(packageKey(assignment.packages.data_sample_package));
-    if (bytes === undefined)
-      throw new PsgdError(
-        "STORE_FAILED",
-        "data_sample_package: expected it in the worker's cache, got nothing",
-      );
-    const data = prepareData(datasetFromBytes(bytes), misc.transforms, {
-      seed: parts.seed,
-      blockCount: settings.blockCount,
-      batchSize: settings.batchSize,
-    });
-    const engine = world.engine(misc.engine, parts.log);
+    const { assignment, world, settings, codecs, model } = parts;
+    const { nodeId, packages } = assignment;
+    const held = await world.shared.hold(JSON.stringify(packages), () => prepareMaterial(parts));
     const descent = GRADIENT_DESCENTS[codecs.gradientDescent];
     const initialWeights = model.initialWeights.slice();
     return new TrainingLoop({
       ...parts,
       nodeId,
-      train: await engine.compile(model.train),
-      evaluate: await engine.compile(model.evaluate),
-      sampler: new BlockSampler(data.train, settings),
-      trainView: data.train,
-      testView: data.test,
+      held,
+      sampler: new BlockSampler(held.value.trainView, settings),
       optimizer: new Optimizer({
         rule: OPTIMIZERS[codecs.optimizer],
         createDescent: () => descent.create(model.layout.size, codecs.learningRate),
@@ -125,49 +87,74 @@ export class TrainingLoop {
   }
 
   async run(exchange: BlockExchange, mesh: Mesh): Promise<Trained> {
-    const { settings, optimizer, sampler, world, trace, weights } = this.#parts;
+    const { nodeId, settings, optimizer, sampler, world, trace, weights } = this.#parts;
     const { stepCount } = settings;
     const { resultDelay } = optimizer.rule;
     this.#startedAt = world.clock.now();
     let lastStep = stepCount - 1;
     let evaluation: Evaluation | undefined;
+    let awaitedStep: number | undefined;
+    let turnAt = this.#startedAt;
+    const takeResult = async (): Promise<void> => {
+      if (awaitedStep === undefined) return;
+      optimizer.apply(await exchange.pull(awaitedStep), weights);
+      awaitedStep = undefined;
+      // What was evaluated before is another model.
+      evaluation = undefined;
+    };
     for (let step = 0; step <= lastStep; step++) {
       await exchange.begin(step);
-      const blocks = this.#computeBlocks(step);
-      if (resultDelay === 1 && step > 0) optimizer.apply(await exchange.pull(step - 1), weights);
-      this.#toContent(blocks);
-      await exchange.push(step, blocks);
-      await mesh.drained();
-      if (resultDelay === 0) optimizer.apply(await exchange.pull(step), weights);
-      await this.#traceStep(step, mesh);
-      // Lets frames in and out: a codec that needs nobody would never give the event loop a turn.
-      await world.clock.nextTurn();
+      const role = exchange.roleIn(step, nodeId);
+      if (role === "rest") exchange.rest(step);
+      else {
+        const blocks = role === "train" ? this.#computeBlocks(step) : undefined;
+        // With a delay of one, the result of the step before.
+        await takeResult();
+        if (blocks === undefined) await exchange.listen(step);
+        else {
+          this.#toContent(blocks);
+          await exchange.push(step, blocks);
+        }
+        awaitedStep = step;
+        await mesh.drained();
+        if (resultDelay === 0) await takeResult();
+        if (blocks !== undefined) await this.#traceStep(step, mesh);
+        // Lets frames in and out: a codec that needs nobody would never give the event loop a turn. Not in each step:
+        // nodes that share a thread would take turns, and drive each other's weights out of the processor's cache.
+        if (world.clock.now() - turnAt > TURN_INTERVAL_MS) {
+          await world.clock.nextTurn();
+          turnAt = world.clock.now();
+        }
+      }
       if ((step + 1) % sampler.stepsPerEpoch === 0 && step < lastStep) {
-        evaluation = await this.#endEpoch(step);
-        if (await this.#isEnough(evaluation.accuracy, mesh)) lastStep = step;
-        else evaluation = undefined;
+        evaluation = await this.#endEpoch(step, exchange);
+        if (await this.#isEnough(step, evaluation, exchange, mesh)) lastStep = step;
       }
     }
-    if (resultDelay === 1) {
-      optimizer.apply(await exchange.pull(lastStep), weights);
-      evaluation = undefined;
+    await takeResult();
+    if (exchange.roleIn(lastStep, nodeId) === "rest") {
+      // Training has ended before its time: whoever rested has an old model.
+      await exchange.listen(lastStep);
+      awaitedStep = lastStep;
+      await takeResult();
     }
-    evaluation ??= await this.#endEpoch(lastStep);
+    evaluation ??= await this.#endEpoch(lastStep, exchange);
     this.#tellProgress(lastStep, mesh);
-    await this.#writeModel();
+    // Who listened has the model of those who trained.
+    if (this.#trainingIn(lastStep, exchange).includes(nodeId)) await this.#writeModel();
     await trace.flush();
     return { steps: lastStep + 1, evaluation, modelSha256: digest(weights) };
   }
 
   /** Also of a node that has failed, the trace is kept. */
   async dispose(): Promise<void> {
-    this.#parts.train.dispose();
-    this.#parts.evaluate.dispose();
+    this.#parts.held.release();
     await this.#parts.trace.flush();
   }
 
   #computeBlocks(step: number): BlockWeight[] {
-    const { settings, nodeId, sampler, trainView, train, weights, model } = this.#parts;
+    const { settings, nodeId, sampler, weights, model } = this.#parts;
+    const { train, trainView } = this.#parts.held.value;
     const blockIds = settings.nodeToBlocks[nodeId]!;
     this.#loss = 0;
     this.#accuracy = 0;
@@ -192,13 +179,26 @@ export class TrainingLoop {
     return blocks;
   }
 
-  async #isEnough(accuracy: number | undefined, mesh: Mesh): Promise<boolean> {
-    const { misc, codecs, log } = this.#parts;
+  /** Where nodes rest, also without a target one gives the word to go on: who rests must not run rounds ahead. */
+  async #isEnough(
+    step: number,
+    evaluation: Evaluation | undefined,
+    exchange: BlockExchange,
+    mesh: Mesh,
+  ): Promise<boolean> {
+    const { misc, codecs, log, nodeId } = this.#parts;
     const { targetAccuracy } = misc;
-    if (targetAccuracy === undefined) return false;
-    const own = accuracy !== undefined && accuracy >= targetAccuracy;
+    const training = this.#trainingIn(step, exchange);
+    if (targetAccuracy === undefined && training.length === this.#parts.settings.nodeCount)
+      return false;
+    const { accuracy } = evaluation ?? {};
+    const own =
+      accuracy !== undefined && targetAccuracy !== undefined && accuracy >= targetAccuracy;
     // Asynchronous nodes wait for nobody, also not to learn that they may stop.
-    const isEnough = codecs.sync !== "asgd" ? await mesh.isEnough(own) : own;
+    const isEnough =
+      codecs.sync !== "asgd"
+        ? await mesh.isEnough(step, nodeId === training[0] ? own : undefined)
+        : own;
     if (isEnough) log.info(`Target accuracy ${targetAccuracy} reached, training ends here.`);
     return isEnough;
   }
@@ -285,9 +285,19 @@ export class TrainingLoop {
     });
   }
 
-  async #endEpoch(step: number): Promise<Evaluation> {
-    const { trace, log, weights, world } = this.#parts;
+  /** Those who trained in a step; if nobody did, the first node speaks for all. */
+  #trainingIn(step: number, exchange: BlockExchange): readonly NodeId[] {
+    const { nodes } = this.#parts.settings;
+    const training = nodes.filter((node) => exchange.roleIn(step, node) === "train");
+    return training.length === 0 ? nodes.slice(0, 1) : training;
+  }
+
+  /** @returns `undefined` if another node evaluates for this one too */
+  async #endEpoch(step: number, exchange: BlockExchange): Promise<Evaluation | undefined> {
+    const { trace, log, weights, world, nodeId, settings } = this.#parts;
     this.#requireFinite(weights, "weight", step);
+    const training = this.#trainingIn(step, exchange);
+    if (training.length < settings.nodeCount && training[0] !== nodeId) return undefined;
     const evaluation = await this.#evaluate();
     trace.evaluation({
       timeSec: (world.clock.now() - this.#startedAt) / 1000,
@@ -304,7 +314,8 @@ export class TrainingLoop {
 
   /** Over the whole test set; the last batch is filled up with rows that weigh nothing. */
   async #evaluate(): Promise<Evaluation> {
-    const { evaluate, testView, model, weights, world } = this.#parts;
+    const { model, weights, world } = this.#parts;
+    const { evaluate, testView } = this.#parts.held.value;
     const size = model.evaluationBatchSize;
     const x = new Float32Array(size * testView.inputSize);
     const y = new Float32Array(size * testView.targetSize);

@@ -28,22 +28,23 @@ export interface ThreadNodeHostOptions<Config> {
   /** Module whose default export runs one `NodeThreadTask`. */
   readonly entry: string;
   readonly config: Config;
-  readonly maxThreads: number;
+  readonly threadCount: number;
+  readonly nodesPerThread: number;
   /** Connects a port to the network. */
   readonly attach: (port: MessagePort) => void;
 }
 
 /**
- * Runs each node as a thread of a pool, for jobs in one process: quick to start, but a node can only be asked to stop
- * (ending a thread inside an engine's native call aborts the whole process). One that does not return is given up: its
- * node has failed, and the thread ends with the process.
+ * Runs nodes in threads of a pool, for jobs in one process: quick to start, but a node can only be asked to stop
+ * (ending a thread inside an engine's native call aborts the whole process). One that does not return is given up: it
+ * and those that share its thread have failed, and the thread ends with the process.
  */
 export function threadNodeHost<Config>(options: ThreadNodeHostOptions<Config>): NodeHost {
   const pool = new Piscina({
     filename: options.entry,
-    minThreads: 0,
-    maxThreads: options.maxThreads,
-    concurrentTasksPerWorker: 1,
+    minThreads: options.threadCount,
+    maxThreads: options.threadCount,
+    concurrentTasksPerWorker: options.nodesPerThread,
     idleTimeout: 0,
   });
   let givenUpCount = 0;
