@@ -86,16 +86,26 @@ export class FedAvgServer extends Codec {
 
     const inNodeOrder = clients.map((node) => this.#contributions.get(node)!);
     const shares = inNodeOrder.map((contribution) => contribution.sampleCount);
-    const globalWeights = meanOf(
+    const mean = meanOf(
       inNodeOrder.map((contribution) => contribution.weights),
       this.#isWeightedBySamples ? shares : undefined,
     );
+    const globalWeights = this.nextModel(mean, this.#globalWeights ?? this.weights);
     this.#step = step + 1;
     this.#globalWeights = globalWeights;
     const asking = this.settings.nodes.filter((node) => this.#listening.get(node) === step);
     this.dispose();
     for (const node of asking) this.#listening.delete(node);
     return netEncapsulation([...clients, ...asking], [PARAMETER_SERVER, globalWeights, step]);
+  }
+
+  /**
+   * The model of the next round; what federated optimizers differ in.
+   * @param mean - of the clients' weights; may be changed and returned
+   * @param current - the model of this round
+   */
+  protected nextModel(mean: Float32Array, _current: Readonly<Float32Array>): Float32Array {
+    return mean;
   }
 
   #receiveQuestion([nodeId, step]: readonly unknown[]): NetEncapsulation | undefined {
@@ -217,6 +227,11 @@ export class FedAvgClient extends Codec {
 
   override roleIn(step: number, nodeId = this.nodeId): StepRole {
     return this.#rounds.roleIn(step, nodeId);
+  }
+
+  /** Whether models are averaged in this step. */
+  protected isEndOfRound(step: number): boolean {
+    return this.#rounds.isEnd(step);
   }
 
   override onListen(step: number): NetEncapsulation {

@@ -13,13 +13,13 @@ import {
 import { AllGather, fullMesh, type Routes } from "./all-gather.js";
 import { Chain, meanOfDecoded, type Decoded } from "./chain.js";
 import type { Quantizer, Sparsifier } from "./compressor.js";
-import { Compression } from "./error-feedback.js";
+import { Compression, type Compressed } from "./error-feedback.js";
 import { float32 } from "./float32.js";
 
 /** What a vector goes through before it is sent. */
 export interface CompressionParts {
-  /** Whether what is left out is added to the next vector. */
-  readonly feedback: boolean;
+  /** Whether what is left out is added to the next vector, or which part of it. */
+  readonly feedback: boolean | number;
   readonly sparsifier?: Sparsifier | undefined;
   /** @defaultValue float32() */
   readonly quantizer?: Quantizer | undefined;
@@ -46,7 +46,7 @@ export abstract class CompressedGradients extends Codec {
     super(context);
     const parts = this.compression();
     this.#chain = chainOf(parts);
-    this.#compression = new Compression(this.#chain, parts.feedback);
+    this.#compression = new Compression(this.#chain, Number(parts.feedback));
     this.#routes = this.routes();
   }
 
@@ -58,15 +58,30 @@ export abstract class CompressedGradients extends Codec {
     return fullMesh(this.settings.nodes);
   }
 
+  /** What decodes the packets of a step. */
+  protected chainIn(_step: number): Chain {
+    return this.#chain;
+  }
+
+  /**
+   * Makes the packet of a step.
+   * @param gradient - this node's; taken over
+   * @returns what to send, and what the others will see
+   */
+  protected compress(gradient: Float32Array, _step: number): Compressed {
+    return this.#compression.compress(gradient, this.layout.tensors, this.random);
+  }
+
+  /** The result of a step from the mean of all packets; `mean` may be changed and returned. */
+  protected resultOf(mean: Float32Array): Float32Array {
+    return mean;
+  }
+
   override updateBlocks(block: BlockWeight): NetEncapsulation | undefined {
     const gradient = this.#ownBlocks.add(block);
     if (gradient === undefined) return undefined;
     const { step } = block;
-    const { packet, decoded } = this.#compression.compress(
-      gradient,
-      this.layout.tensors,
-      this.random,
-    );
+    const { packet, decoded } = this.compress(gradient, step);
     this.#combine(this.#gather.begin(step, this.nodeId, decoded));
     return this.#toNext(this.nodeId, step, packet);
   }
@@ -76,7 +91,8 @@ export abstract class CompressedGradients extends Codec {
     requireId(origin, this.settings.nodes, "node id");
     requireCount(step, "step");
     if (!this.#gather.isNew(step, origin)) return undefined;
-    const decoded = this.#chain.decode(packet, this.layout.size, this.layout.tensors);
+    const { size, tensors } = this.layout;
+    const decoded = this.chainIn(step).decode(packet, size, tensors);
     this.#combine(this.#gather.add(step, origin, decoded));
     return this.#toNext(origin, step, packet);
   }
@@ -100,6 +116,7 @@ export abstract class CompressedGradients extends Codec {
   }
 
   #combine(vectors: readonly Decoded[] | undefined): void {
-    if (vectors !== undefined) this.setResult(meanOfDecoded(vectors, this.layout.size));
+    if (vectors !== undefined)
+      this.setResult(this.resultOf(meanOfDecoded(vectors, this.layout.size)));
   }
 }

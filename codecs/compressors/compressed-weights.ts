@@ -66,7 +66,7 @@ export abstract class CompressedWeights extends Codec {
     // Every count-th tensor, so that each fragment has early and late layers (Streaming DiLoCo, section 2.1).
     this.#fragments = Array.from({ length: count }, (_, fragment) => ({
       tensors: tensors.filter((_tensor, index) => index % count === fragment),
-      compression: new Compression(this.#chain, parts.feedback),
+      compression: new Compression(this.#chain, Number(parts.feedback)),
     }));
     this.#routes = this.routes();
   }

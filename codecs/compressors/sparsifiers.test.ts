@@ -125,7 +125,7 @@ describe("a chain", () => {
 
   it("with error feedback, leaves out nothing for good: what was sent and the residual are the sum of all", () => {
     const chain = new Chain(topK(0.02), quantize(4));
-    const compression = new Compression(chain, true);
+    const compression = new Compression(chain, 1);
     const sum = new Float64Array(3000);
     const left = new Float32Array(3000);
     for (let step = 0; step < 50; step++) {

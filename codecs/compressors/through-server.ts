@@ -29,7 +29,7 @@ export abstract class CompressedClient extends Codec {
     super(context);
     const parts = this.compression();
     this.#chain = chainOf(parts);
-    this.#compression = new Compression(this.#chain, parts.feedback);
+    this.#compression = new Compression(this.#chain, Number(parts.feedback));
   }
 
   /** Called once, before fields of subclasses are there. */
@@ -85,7 +85,7 @@ export abstract class CompressedServer extends Codec {
     super(context);
     const parts = this.compression();
     this.#chain = chainOf(parts);
-    this.#compression = new Compression(this.#chain, parts.feedback);
+    this.#compression = new Compression(this.#chain, Number(parts.feedback));
   }
 
   /** Called once, before fields of subclasses are there. */

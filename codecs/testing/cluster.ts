@@ -23,7 +23,10 @@ export interface ClusterOptions {
   readonly nodeCount: number;
   readonly redundancy?: number;
   readonly assignment?: keyof typeof ASSIGNMENTS;
+  /** Values of the only tensor. */
   readonly size?: number;
+  /** Of the tensors, where there are several. */
+  readonly shapes?: readonly (readonly number[])[];
   readonly stepCount?: number;
   readonly parameters?: CodecParameters;
   readonly seed?: number;
@@ -50,6 +53,7 @@ export class Cluster {
   /** All messages sent so far. */
   readonly sent: Message[] = [];
   readonly #inFlight: Message[] = [];
+  readonly #weights = new Map<NodeId, Float32Array>();
 
   constructor(options: ClusterOptions) {
     const { nodeCount, redundancy = 1, size = 3 } = options;
@@ -64,18 +68,28 @@ export class Cluster {
       parameters: options.parameters ?? {},
       seed: options.seed ?? 1,
     });
-    const create = (codec: CodecClass, nodeId: NodeId): Codec =>
-      new codec({
+    const shapes = options.shapes ?? [[size]];
+    const layout = layoutOf(shapes.map((shape, i) => ({ name: `w${i}`, shape })));
+    const create = (codec: CodecClass, nodeId: NodeId): Codec => {
+      const weights = new Float32Array(layout.size);
+      this.#weights.set(nodeId, weights);
+      return new codec({
         nodeId,
         settings: this.settings,
-        layout: layoutOf([{ name: "w", shape: [size] }]),
+        layout,
         random: seededRandom(nodeId),
         log: options.log ?? SILENT,
-        currentWeights: () => new Float32Array(size),
+        currentWeights: () => weights,
         learningRate: () => 0.05,
       });
+    };
     this.nodes = this.settings.nodes.map((node) => create(options.codec, node));
     this.server = options.server && create(options.server, PARAMETER_SERVER);
+  }
+
+  /** What a node's codec is shown as its weights: 0 unless a test writes into them. */
+  weightsOf(node: NodeId): Float32Array {
+    return this.#weights.get(node)!;
   }
 
   /** Bytes of all vectors sent so far. */

@@ -23,10 +23,10 @@ export function describeSyncPolicy(
     const judge = (
       messageStep: number,
       step: number,
-      { isWaiting = true, from = 1 } = {},
+      { isWaiting = true, from = 1, stepsAhead = messageStep > step ? 1 : 0 } = {},
     ): Verdict | "refuse" => {
       try {
-        return policy.judge({ step: messageStep, from }, 0, { step, isWaiting });
+        return policy.judge({ step: messageStep, from, stepsAhead }, 0, { step, isWaiting });
       } catch (error) {
         if (isPsgdError(error, "OUT_OF_STEP")) return "refuse";
         throw error;
@@ -93,12 +93,17 @@ export function describeSyncPolicy(
         }
       });
 
-      it("refuses a peer further ahead than it can be", () => {
+      it("refuses a peer that has sent for more steps ahead than it can have completed", () => {
         // Without redundancy nobody completes a step that its peer has not sent its blocks for.
         const lead = redundancy === 1 ? 1 : 256;
-        expect(judge(10 + lead, 10)).toBe("hold");
-        expect(judge(11 + lead, 10)).toBe("refuse");
-        expect(judge(11 + lead, 10, { isWaiting: false })).toBe("refuse");
+        for (const isWaiting of [true, false]) {
+          expect(judge(10 + lead, 10, { stepsAhead: lead, isWaiting })).toBe("hold");
+          expect(judge(11 + lead, 10, { stepsAhead: lead + 1, isWaiting })).toBe("refuse");
+        }
+      });
+
+      it("does not count steps in which a peer sends nothing", () => {
+        expect(judge(1000, 10, { stepsAhead: 1 })).toBe("hold");
       });
     } else {
       it("hands everything over on arrival that may come", () => {

@@ -354,10 +354,25 @@ describe("push and pull in ssgd", () => {
     exchange.accept(1, message(1, [0, 0, 0]));
     exchange.accept(1, message(2, [0, 0, 0]));
     expect((await failureOf(pulled)).message).toMatch(
-      /^OUT_OF_STEP: message of step 2: expected at most step 1, got it from node 1; node 0 is at step 0/,
+      /^OUT_OF_STEP: message of step 2: expected messages of at most 1 steps ahead, got it from node 1; node 0 is at step 0/,
     );
     expect((await failureOf(exchange.push(1, []))).code).toBe("OUT_OF_STEP");
     exchange.accept(1, message(9, [0, 0, 0]));
+    await settled();
+    expect(failures.map(({ code }) => code)).toEqual(["OUT_OF_STEP"]);
+  });
+
+  it("hold what a peer sends far ahead after steps of its own, one step of messages at a time", async () => {
+    const { exchange, failures } = setup(taking);
+    await exchange.push(0, []);
+    exchange.accept(1, message(0, [1, 1, 1]));
+    exchange.accept(1, message(7, [2, 2, 2]));
+    expect([...(await exchange.pull(0))]).toEqual([1, 1, 1]);
+    await exchange.push(7, []);
+    exchange.accept(1, message(14, [3, 3, 3]));
+    expect([...(await exchange.pull(7))]).toEqual([2, 2, 2]);
+    expect(failures).toEqual([]);
+    exchange.accept(1, message(21, [4, 4, 4]));
     await settled();
     expect(failures.map(({ code }) => code)).toEqual(["OUT_OF_STEP"]);
   });

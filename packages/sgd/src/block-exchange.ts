@@ -252,9 +252,8 @@ export class BlockExchange {
     // A codec that has its result is done with the step: another block would spoil the next.
     const isWaiting = this.#position.isWaiting && !codec.hasResult;
     const position = { step: this.#position.step, isWaiting };
-    switch (
-      this.#options.policy.judge({ step: message.step, from }, this.#options.nodeId, position)
-    ) {
+    const judged = { step: message.step, from, stepsAhead: this.#stepsAhead(from, message.step) };
+    switch (this.#options.policy.judge(judged, this.#options.nodeId, position)) {
       case "deliver":
         await this.#deliver(arrival);
         break;
@@ -264,6 +263,17 @@ export class BlockExchange {
       case "late":
         this.counts.late++;
     }
+  }
+
+  /** Steps after this node's that a peer has sent anything for, with one more message. */
+  #stepsAhead(from: NodeId, step: number): number {
+    if (step <= this.#position.step) return 0;
+    let count = 1;
+    for (const [held, arrivals] of this.#held) {
+      const isAhead = held > this.#position.step && held !== step;
+      if (isAhead && arrivals.some((arrival) => arrival.from === from)) count++;
+    }
+    return count;
   }
 
   async #deliver({ from, message }: Arrival): Promise<void> {

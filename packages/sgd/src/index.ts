@@ -5,6 +5,7 @@ export {
   asynchronousSgd,
   staleSynchronous,
   synchronousSgd,
+  type JudgedMessage,
   type StepPosition,
   type SyncPolicy,
   type SyncPolicyName,

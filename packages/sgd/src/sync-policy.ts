@@ -12,11 +12,19 @@ export interface StepPosition {
  */
 export type Verdict = "deliver" | "hold" | "late";
 
+/** What a policy is told of a message. */
+export interface JudgedMessage {
+  readonly step: number;
+  readonly from: NodeId;
+  /** Steps after the receiver's that its sender has sent anything for, this one included. */
+  readonly stepsAhead: number;
+}
+
 /** Decides when received data is handed to the codec. */
 export interface SyncPolicy {
   readonly name: SyncPolicyName;
   /** @throws {PsgdError} OUT_OF_STEP if the message's step cannot be */
-  judge(message: { step: number; from: NodeId }, node: NodeId, position: StepPosition): Verdict;
+  judge(message: JudgedMessage, node: NodeId, position: StepPosition): Verdict;
   /**
    * How many steps a worker may be ahead of the slowest when it begins one; it waits until the others have come so far.
    * `undefined`: nobody keeps count.
@@ -38,7 +46,8 @@ export interface SyncPolicyOptions {
 
 /**
  * Synchronous SGD: a message is handed over while its own step waits, and never in another. Early ones are held; a
- * worker may lead another by `maxLead` steps. The parameter server is not bound to steps: it answers each node in the
+ * worker may send another messages of `maxLead` steps that the other has not come to. Steps without messages between the
+ * two do not count: nodes that train by themselves for a while need not be in step. The parameter server is not bound to steps: it answers each node in the
  * step of that node's last contribution.
  */
 export function synchronousSgd(maxLead: number): SyncPolicy {
@@ -47,8 +56,13 @@ export function synchronousSgd(maxLead: number): SyncPolicy {
     judge(message, node, position) {
       const lead = message.step - position.step;
       if (lead < 0) return "late";
-      if (lead > maxLead && message.from !== PARAMETER_SERVER) {
-        throw outOfStep(message, node, position, maxLead, "synchronous SGD");
+      if (message.stepsAhead > maxLead && message.from !== PARAMETER_SERVER) {
+        throw outOfStep(
+          `message of step ${message.step}: expected messages of at most ${maxLead} steps ahead, got it from ${nodeName(message.from)}; ` +
+            `${nodeName(node)} is at step ${position.step}; these are of ${message.stepsAhead}`,
+          message,
+          node,
+        );
       }
       return lead === 0 && position.isWaiting ? "deliver" : "hold";
     },
@@ -73,24 +87,21 @@ export function staleSynchronous(staleness: number): SyncPolicy {
       // Between two steps this node is not yet counted as being in the next one.
       const lead = message.step - position.step;
       if (lead > staleness + 1 && message.from !== PARAMETER_SERVER)
-        throw outOfStep(message, node, position, staleness, "bounded staleness");
+        throw outOfStep(
+          `message of step ${message.step}: expected at most step ${position.step + staleness + 1}, got it from ${nodeName(message.from)}; ` +
+            `${nodeName(node)} is at step ${position.step}, with a staleness of ${staleness}`,
+          message,
+          node,
+        );
       return "deliver";
     },
   };
 }
 
-function outOfStep(
-  message: { step: number; from: NodeId },
-  node: NodeId,
-  { step }: StepPosition,
-  maxLead: number,
-  policy: string,
-): PsgdError {
+function outOfStep(what: string, message: JudgedMessage, node: NodeId): PsgdError {
   return new PsgdError(
     "OUT_OF_STEP",
-    `message of step ${message.step}: expected at most step ${step + maxLead}, got it from ${nodeName(message.from)}; ` +
-      `${nodeName(node)} is at step ${step}; ${policy} allows a lead of ${maxLead}; ` +
-      "let the codec wait for its peers, or use `--psgd asgd`",
+    `${what}; let the codec wait for its peers, or use \`--psgd asgd\``,
     { details: { node, from: message.from, step: message.step } },
   );
 }

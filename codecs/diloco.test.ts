@@ -1,0 +1,69 @@
+import { describeCodec } from "@psgd/harness";
+import { describe, expect, it } from "vitest";
+import { DiLoCo } from "./diloco.js";
+import { Cluster, inEveryOrder } from "./testing/cluster.js";
+
+const own = ({ node, step }: { node: number; step: number }): number[] => [
+  node + step,
+  2 ** node,
+  1,
+];
+
+describe("DiLoCo", () => {
+  it("is the mean of all models with an outer rate of 1 and no momentum, in every order", () => {
+    const orderCount = inEveryOrder((pick) => {
+      const cluster = new Cluster({
+        codec: DiLoCo,
+        nodeCount: 3,
+        parameters: { local_steps: 1, outer_rate: 1, outer_momentum: 0, values: "fp32" },
+      });
+      for (const result of cluster.runStep(0, own, pick))
+        for (const [i, value] of result!.entries()) expect(value).toBeCloseTo([1, 7 / 3, 1][i], 6);
+    });
+    expect(orderCount).toBeGreaterThan(1000);
+  });
+
+  it("takes the outer steps of Nesterov's momentum", () => {
+    const cluster = new Cluster({
+      ...{ codec: DiLoCo, nodeCount: 2, stepCount: 100 },
+      parameters: { local_steps: 2, outer_rate: 0.7, outer_momentum: 0.9, values: "fp32" },
+    });
+    const anchor = [0, 0, 0];
+    const v = [0, 0, 0];
+    for (let step = 0; step < 12; step++) {
+      const results = cluster.runStep(step, own);
+      if (step % 2 === 0) {
+        expect(results.map((result) => [...result!])).toEqual(
+          [0, 1].map((node) => own({ node, step })),
+        );
+        continue;
+      }
+      const mean = [step + 0.5, 1.5, 1];
+      for (let i = 0; i < 3; i++) {
+        const delta = anchor[i] - mean[i];
+        v[i] = 0.9 * v[i] + delta;
+        anchor[i] -= 0.7 * (0.9 * v[i] + delta);
+        for (const result of results) expect(result![i]).toBeCloseTo(anchor[i], 4);
+      }
+    }
+  });
+
+  it("exchanges in every 500th step and in the last, and sends what its header says", () => {
+    const cluster = new Cluster({ codec: DiLoCo, nodeCount: 3, size: 40, stepCount: 1200 });
+    const steps = new Set<number>();
+    for (let step = 0; step < 1200; step++) {
+      cluster.runStep(step, () => new Float32Array(40).fill(step));
+      for (const { content } of cluster.sent.splice(0)) {
+        const [, at, [[, bytes]]] = content as [number, number, [[null, Uint8Array]]];
+        steps.add(at);
+        expect(bytes.length).toBe(80);
+      }
+    }
+    expect([...steps]).toEqual([499, 999, 1199]);
+  });
+});
+
+describeCodec("diloco.DiLoCo", DiLoCo, {
+  parameters: { local_steps: 2, outer_rate: 1, outer_momentum: 0 },
+  seedCount: 60,
+});
