@@ -21,7 +21,7 @@ const NODE_THREAD = fileURLToPath(new URL("./node-thread.js", import.meta.url));
 
 /**
  * So many nodes have a thread each, as they have processes of their own in a cluster. More of them share one per core:
- * a thread costs a tenth of a second, and memory for the data set.
+ * a thread takes time to start, and has its own copies of the data set and of the compiled plans.
  */
 const MOST_THREADS = 16;
 

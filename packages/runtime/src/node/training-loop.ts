@@ -186,19 +186,19 @@ export class TrainingLoop {
     exchange: BlockExchange,
     mesh: Mesh,
   ): Promise<boolean> {
-    const { misc, codecs, log, nodeId } = this.#parts;
+    const { misc, codecs, log, nodeId, settings } = this.#parts;
     const { targetAccuracy } = misc;
     const training = this.#trainingIn(step, exchange);
-    if (targetAccuracy === undefined && training.length === this.#parts.settings.nodeCount)
-      return false;
+    const areAllTraining = training.length === settings.nodeCount;
+    if (targetAccuracy === undefined && areAllTraining) return false;
     const { accuracy } = evaluation ?? {};
     const own =
       accuracy !== undefined && targetAccuracy !== undefined && accuracy >= targetAccuracy;
-    // Asynchronous nodes wait for nobody, also not to learn that they may stop.
+    // Asynchronous nodes that all train wait for nobody, also not to learn that they may stop.
     const isEnough =
-      codecs.sync !== "asgd"
-        ? await mesh.isEnough(step, nodeId === training[0] ? own : undefined)
-        : own;
+      codecs.sync === "asgd" && areAllTraining
+        ? own
+        : await mesh.isEnough(step, nodeId === training[0] ? own : undefined);
     if (isEnough) log.info(`Target accuracy ${targetAccuracy} reached, training ends here.`);
     return isEnough;
   }

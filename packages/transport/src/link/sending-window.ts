@@ -159,7 +159,8 @@ export class SendingWindow {
       const outgoing = this.#waiting[this.#waitingFrom]!;
       if (this.#inFlightBytes + outgoing.payloadBytes > WINDOW_BYTES) return;
       this.#waitingFrom++;
-      if (this.#waitingFrom > WINDOW_FRAMES) {
+      // What has gone must not stay in memory here: often that is all there is, and the list is empty then.
+      if (this.#waitingFrom === this.#waiting.length || this.#waitingFrom > WINDOW_FRAMES) {
         this.#waiting.splice(0, this.#waitingFrom);
         this.#waitingFrom = 0;
       }
