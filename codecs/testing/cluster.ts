@@ -161,13 +161,15 @@ export class Cluster {
 
   #send(from: NodeId, returned: CodecReturn): void {
     if (returned === undefined || returned === null) return;
-    // The codecs here answer at once and with one envelope.
-    const { targets, content } = returned as NetEncapsulation;
-    // Copied before the codec is called again, as the contract says.
-    for (const to of targets) {
-      const message = { from, to, content: structuredClone(content) };
-      this.sent.push(message);
-      this.#inFlight.push(message);
+    // The codecs here answer at once.
+    const envelopes = Symbol.iterator in returned ? returned : [returned as NetEncapsulation];
+    for (const { targets, content } of envelopes) {
+      // Copied before the codec is called again, as the contract says.
+      for (const to of targets) {
+        const message = { from, to, content: structuredClone(content) };
+        this.sent.push(message);
+        this.#inFlight.push(message);
+      }
     }
   }
 }

@@ -26,7 +26,7 @@ export interface LabSubject {
 /** One experiment. */
 export interface Experiment {
   readonly rounds: number;
-  /** Values of the model. @defaultValue 24 */
+  /** Values of the model, four rows of a matrix. @defaultValue 24 */
   readonly size?: number;
   /** What the codecs draw from; the inputs do not depend on it. @defaultValue the subject's seed */
   readonly codecSeed?: number;
@@ -99,7 +99,7 @@ export class CodecLab {
           seed: experiment.codecSeed ?? seed,
         }),
         ...{ sync, perTensor: false, agreement: "none", tolerance: Infinity, callTimeoutMs: 2000 },
-        layout: layoutOf([{ name: "w", shape: [size] }]),
+        layout: layoutOf([{ name: "w", shape: [4, size / 4] }]),
         seed: experiment.codecSeed ?? seed,
         probe: {
           delta: (place) => {
