@@ -19,6 +19,8 @@ import { CompressedGradients, bf16, type CompressionParts } from "./compressors/
  *
  * Parameters
  * - `feedback` (true or false, default false): adds what rounding lost, up to 0.4 % of each value, to the next gradient.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Kalamkar et al. 2019, arXiv 1905.12322.
  */

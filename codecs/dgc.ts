@@ -35,6 +35,8 @@ import {
  * - `momentum` (number from 0, below 1, default 0.9): m.
  * - `warmup_steps` (whole number from 0, default 0): steps with more values, in four stages; the paper has four epochs.
  * - `clip` (number from 0, default 0): norm that the gradients of all nodes together are clipped to; 0 for none.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Lin et al. 2018, arXiv 1712.01887, Algorithm 1 with section 3.
  */

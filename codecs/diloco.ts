@@ -34,6 +34,8 @@ import {
  * - `outer_rate` (number from 0, default 0.7): of the outer optimizer.
  * - `outer_momentum` (number from 0, below 1, default 0.9): of the outer optimizer; with 0 and a rate of 1 the model is the
  *   mean of the nodes' models.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Douillard et al. 2023, arXiv 2311.08105, Algorithm 1; Jaghouar et al. 2024 (OpenDiLoCo), arXiv 2407.07852. Its
  * outer optimizer is on every node here, as in OpenDiLoCo, and not on a server: there is nothing to wait for but the nodes.

@@ -27,6 +27,8 @@ import {
  *
  * Parameters
  * - `fraction` (above 0, at most 1, default 0.05): of the values that are sent.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Richtárik et al. 2021, arXiv 2106.05203, Algorithm 2, with hᵢ = 0 at first instead of a dense first message.
  */

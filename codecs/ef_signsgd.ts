@@ -17,7 +17,9 @@ import { CompressedGradients, scaledSign, type CompressionParts } from "./compre
  *
  * Error feedback: yes: without it signs do not even converge on a line (Theorem 1 of the paper).
  *
- * Parameters: none.
+ * Parameters
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Karimireddy et al. 2019, arXiv 1901.09847, Algorithm 1 (EF-signSGD) on several nodes, scaled by tensor as in its
  * section 6.1. The learning rate is in what codecs are given, as there.

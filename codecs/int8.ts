@@ -20,6 +20,8 @@ import { CompressedGradients, quantize, type CompressionParts } from "./compress
  * Parameters
  * - `bits` (2, 4 or 8, default 8): of each value.
  * - `feedback` (true or false, default true): adds what rounding lost to the next gradient.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: the linear quantizer of catalogues, e.g. Dettmers 2016, arXiv 1511.04561, section 3.1, in its linear form.
  */

@@ -35,6 +35,8 @@ import {
  *   is not what it will be.
  * - `beta1` (number from 0, below 1, default 0.9), `beta2` (number from 0, below 1, default 0.999): of Adam.
  * - `epsilon` (number from 0, default 1e-8): of Adam.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Tang et al. 2021, arXiv 2102.02888, Algorithm 1; without its second compression, on the way back from a server.
  */

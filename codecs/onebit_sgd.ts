@@ -18,7 +18,9 @@ import { CompressedGradients, oneBit, type CompressionParts } from "./compressor
  *
  * Error feedback: yes, this is where it comes from.
  *
- * Parameters: none.
+ * Parameters
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Seide et al. 2014, "1-bit stochastic gradient descent", Interspeech, section 3. There each column of a matrix has means
  * of its own, and sums are quantized once more on their way back; here each tensor has, and nothing is.

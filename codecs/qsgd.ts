@@ -30,6 +30,8 @@ import {
  * - `norm` ("max" or "l2", default "max"): what a bucket is measured by. The paper's bounds are for "l2", its section 5
  *   uses the largest magnitude, which has less noise.
  * - `coding` ("fixed" or "elias", default "fixed"): Elias codes pay with "l2", large buckets and 2 bits.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Alistarh et al. 2017, arXiv 1610.02132, sections 3 and 5.
  */

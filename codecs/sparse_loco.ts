@@ -32,6 +32,8 @@ import {
  * - `decay` (above 0, at most 1, default 0.95): β, what stays of the residual.
  * - `outer_rate` (number from 0, default 1): γ.
  * - `outer_momentum` (number from 0, below 1, default 0): the residual does its work.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Sarfi et al. 2025, arXiv 2508.15706, Algorithm 1. The largest values are those of the whole vector here, not of each
  * 4,096 of it. In the last step, too, the rest stays behind.

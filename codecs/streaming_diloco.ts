@@ -31,6 +31,8 @@ import {
  * - `outer_rate` (number from 0, default 0.7): of the outer optimizer.
  * - `outer_momentum` (number from 0, below 1, default 0.9): of the outer optimizer; with 0 and a rate of 1 the model is the
  *   mean of the nodes' models.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Douillard et al. 2025, arXiv 2501.18512, sections 2.1 and 2.4. A node waits for its fragment and takes all of it: the
  * overlap with the next steps (section 2.2) and the mixing that it needs are not built. Its 4 bits have an exponent.

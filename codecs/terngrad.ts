@@ -27,6 +27,8 @@ import {
  *
  * Parameters
  * - `clip` (number from 0, default 2.5): in standard deviations; less: less noise, more bias; 0 for none.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Wen et al. 2017, arXiv 1705.07878, Algorithm 1 and section 3.3. Nodes do not share a scale (section 3.2): that is for
  * servers that send back the sum, and here none does.

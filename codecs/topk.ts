@@ -29,6 +29,8 @@ import {
  * Parameters
  * - `fraction` (above 0, at most 1, default 0.01): of the values that are sent; less: fewer bytes, later updates.
  * - `values` ("fp32", "fp16" or "int8", default "fp16"): how each is written; what that loses comes later, too.
+ * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
+ *   are passed on; the bytes are the same, links and waiting are not.
  *
  * Source: Stich et al. 2018, arXiv 1809.07599, Algorithm 1; Aji & Heafield 2017, arXiv 1704.05021.
  */

@@ -1,13 +1,5 @@
 import type { NodeId } from "@psgd/core";
 
-/** Where a node passes on what comes from `origin`: as origin itself, to the first; to nobody, if it is the last. */
-export type Routes = (origin: NodeId, at: NodeId) => readonly NodeId[];
-
-/** Everybody sends to all others, and nobody passes anything on. */
-export function fullMesh(nodes: readonly NodeId[]): Routes {
-  return (origin, at) => (origin === at ? nodes.filter((node) => node !== origin) : []);
-}
-
 /**
  * Gathers one thing from each node in each step. Steps are kept apart, whatever comes early, late or again: early things
  * wait for their step, which begins when this node adds its own.

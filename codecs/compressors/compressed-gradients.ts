@@ -10,7 +10,8 @@ import {
   type NetEncapsulation,
   type NodeId,
 } from "@psgd/core";
-import { AllGather, fullMesh, type Routes } from "./all-gather.js";
+import { routesOver, topologyNamed, type Routes } from "../topologies/index.js";
+import { AllGather } from "./all-gather.js";
 import { Chain, meanOfDecoded, type Decoded } from "./chain.js";
 import type { Quantizer, Sparsifier } from "./compressor.js";
 import { Compression, type Compressed } from "./error-feedback.js";
@@ -53,9 +54,11 @@ export abstract class CompressedGradients extends Codec {
   /** Called once, before fields of subclasses are there. */
   protected abstract compression(): CompressionParts;
 
-  /** The way of the packets; called once. */
+  /** The way of the packets, by default over the graph that the parameter `topology` names; called once. */
   protected routes(): Routes {
-    return fullMesh(this.settings.nodes);
+    return routesOver(
+      topologyNamed(this.settings.param("topology", "mesh"), this.settings.nodeCount),
+    );
   }
 
   /** What decodes the packets of a step. */

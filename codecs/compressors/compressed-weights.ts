@@ -10,7 +10,8 @@ import {
   type NetEncapsulation,
   type NodeId,
 } from "@psgd/core";
-import { AllGather, fullMesh, type Routes } from "./all-gather.js";
+import { routesOver, topologyNamed, type Routes } from "../topologies/index.js";
+import { AllGather } from "./all-gather.js";
 import { meanOfDecoded, type Chain, type Decoded } from "./chain.js";
 import { chainOf, type CompressionParts } from "./compressed-gradients.js";
 import type { Segment } from "./compressor.js";
@@ -75,7 +76,9 @@ export abstract class CompressedWeights extends Codec {
   protected abstract compression(): CompressionParts;
   protected abstract schedule(): Schedule;
   protected routes(): Routes {
-    return fullMesh(this.settings.nodes);
+    return routesOver(
+      topologyNamed(this.settings.param("topology", "mesh"), this.settings.nodeCount),
+    );
   }
 
   override updateBlocks(block: BlockWeight): NetEncapsulation | undefined {

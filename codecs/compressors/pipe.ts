@@ -1,4 +1,5 @@
 import { PsgdError, type CodecClass, type Codec, type CodecContext } from "@psgd/core";
+import { routesOver, topologyNamed, type Routes } from "../topologies/index.js";
 import { CompressedGradients, type CompressionParts } from "./compressed-gradients.js";
 import { CompressedWeights, type Schedule } from "./compressed-weights.js";
 import type { Quantizer, Sparsifier } from "./compressor.js";
@@ -23,7 +24,15 @@ export interface ThroughServer {
   readonly name: string;
 }
 
-export type Part = ErrorFeedback | Sparsifier | Quantizer | ScheduleOfExchanges | ThroughServer;
+/** Lets what is sent be passed on over a graph. */
+export interface OverTopology {
+  readonly kind: "topology";
+  readonly name: string;
+  readonly topology: string;
+}
+
+export type Part =
+  OverTopology | ErrorFeedback | Sparsifier | Quantizer | ScheduleOfExchanges | ThroughServer;
 
 export function errorFeedback(): ErrorFeedback {
   return { kind: "feedback", name: "errorFeedback" };
@@ -38,6 +47,11 @@ export function everySteps(localSteps: number): ScheduleOfExchanges {
 export function streaming(localSteps: number, fragments: number): ScheduleOfExchanges {
   const schedule = { localSteps, fragments, outerRate: 1, outerMomentum: 0 };
   return { kind: "schedule", name: `every ${localSteps} steps`, schedule };
+}
+
+/** @param topology - a name, or a graph as JSON: see `topologyNamed` */
+export function over(topology: string): OverTopology {
+  return { kind: "topology", name: `over(${topology})`, topology };
 }
 
 export function throughServer(): ThroughServer {
@@ -68,9 +82,13 @@ export function pipe(...parts: readonly Part[]): CodecClass {
   };
   const name = `pipe(${parts.map((part) => part.name).join(", ")})`;
   const schedule = find("schedule")?.schedule;
+  const topology = find("topology")?.topology ?? "mesh";
   if (find("server") !== undefined) {
-    if (schedule !== undefined)
-      throw wrong("a schedule or a server", "both; leave one out: schedules go peer to peer");
+    if (schedule !== undefined || find("topology") !== undefined)
+      throw wrong(
+        "a server, or a schedule or topology",
+        "both: these are for peers; leave one out",
+      );
     const server = class extends CompressedServer {
       protected override compression(): CompressionParts {
         return compression;
@@ -94,6 +112,9 @@ export function pipe(...parts: readonly Part[]): CodecClass {
         protected override schedule(): Schedule {
           return schedule;
         }
+        protected override routes(): Routes {
+          return routesOver(topologyNamed(topology, this.settings.nodeCount));
+        }
       },
       name,
     );
@@ -102,6 +123,9 @@ export function pipe(...parts: readonly Part[]): CodecClass {
     class extends CompressedGradients {
       protected override compression(): CompressionParts {
         return compression;
+      }
+      protected override routes(): Routes {
+        return routesOver(topologyNamed(topology, this.settings.nodeCount));
       }
     },
     name,

@@ -1,6 +1,19 @@
 import { seededRandom } from "@psgd/core";
+import { describeCodec } from "@psgd/harness";
 import { describe, expect, it } from "vitest";
-import { Chain, errorFeedback, fp16, pipe, quantize, subtract, topK } from "./index.js";
+import { Cluster, shuffled } from "../testing/cluster.js";
+import {
+  Chain,
+  errorFeedback,
+  everySteps,
+  fp16,
+  over,
+  pipe,
+  quantize,
+  subtract,
+  throughServer,
+  topK,
+} from "./index.js";
 import { Compression } from "./error-feedback.js";
 import { decodePositions, encodePositions } from "./positions.js";
 import { largestPositions } from "./top-k.js";
@@ -157,4 +170,67 @@ describe("pipe", () => {
   ] as const)("refuses parts that do not go together %#", (parts, text) => {
     expect(() => pipe(...parts)).toThrow(text);
   });
+});
+
+describe("a pipe over a graph", () => {
+  it.each(["mesh", "ring", "star", "exponential", "hierarchical:2", "[[1],[2],[3],[4],[0]]"])(
+    "gives all nodes the same bits and sends each packet to each node once: %s",
+    (topology) => {
+      const Codec = pipe(errorFeedback(), topK(0.2), quantize(8), over(topology));
+      const Direct = pipe(errorFeedback(), topK(0.2), quantize(8));
+      const cluster = new Cluster({ codec: Codec, nodeCount: 5, size: 50 });
+      const direct = new Cluster({ codec: Direct, nodeCount: 5, size: 50 });
+      for (let step = 0; step < 4; step++) {
+        const input = ({ node }: { node: number }): Float32Array => {
+          const draws = seededRandom(`${node}/${step}`);
+          return Float32Array.from({ length: 50 }, () => draws.normal());
+        };
+        const expected = direct.runStep(step, input);
+        for (const result of cluster.runStep(step, input, shuffled(`${topology}/${step}`)))
+          expect(result).toEqual(expected[0]);
+        expect(cluster.sent.splice(0)).toHaveLength(20);
+      }
+    },
+  );
+
+  it("lets nodes take steps of their own, and agree afterwards", () => {
+    const Codec = pipe(quantize(8), everySteps(3), over("ring"));
+    const cluster = new Cluster({ codec: Codec, nodeCount: 4, size: 8, stepCount: 30 });
+    for (let step = 0; step < 6; step++) {
+      const results = cluster.runStep(step, ({ node }) => new Float32Array(8).fill(node + step));
+      const mean = step + 1.5;
+      for (const [node, result] of results.entries()) {
+        const expected = step % 3 === 2 ? mean : node + step;
+        expect(Math.abs(result![0] - expected)).toBeLessThan(0.1);
+      }
+      if (step % 3 === 2) for (const result of results) expect(result).toEqual(results[0]);
+    }
+  });
+
+  it("may go through the server instead", () => {
+    const Codec = pipe(errorFeedback(), quantize(8), throughServer());
+    const cluster = new Cluster({ codec: Codec, server: Codec.server!, nodeCount: 3, size: 4 });
+    const results = cluster.runStep(0, ({ node }) => [node, -node, 1, 0]);
+    for (const [i, value] of [1, -1, 1, 0].entries())
+      for (const result of results) expect(result![i]).toBeCloseTo(value, 2);
+    expect(cluster.sent.length).toBe(6);
+    expect(() => pipe(quantize(8), throughServer(), everySteps(2))).toThrow(
+      "a server, or a schedule",
+    );
+  });
+});
+
+describeCodec(
+  "pipe(errorFeedback(), topK(0.3), quantize(8))",
+  pipe(errorFeedback(), topK(0.3), quantize(8)),
+  {
+    seedCount: 60,
+  },
+);
+describeCodec("pipe over a ring", pipe(errorFeedback(), quantize(4), over("ring")), {
+  nodeCount: 4,
+  seedCount: 60,
+});
+describeCodec("pipe through the server", pipe(errorFeedback(), quantize(8), throughServer()), {
+  seedCount: 60,
 });

@@ -117,13 +117,18 @@ export abstract class CompressedServer extends Codec {
   }
 
   override exportState(): unknown {
-    return { step: this.#step, residual: this.#compression.exportState() };
+    return {
+      step: this.#step,
+      vectors: new Map(this.#vectors),
+      residual: this.#compression.exportState(),
+    };
   }
 
   override importState(state: unknown): void {
-    const { step, residual } = state as { step: number; residual: unknown };
-    this.#step = step;
+    const saved = state as { step: number; vectors: Map<NodeId, Decoded>; residual: unknown };
+    this.#step = saved.step;
     this.dispose();
-    this.#compression.importState(residual, this.layout.size);
+    for (const [node, vector] of saved.vectors) this.#vectors.set(node, vector);
+    this.#compression.importState(saved.residual, this.layout.size);
   }
 }

@@ -11,6 +11,6 @@ const PROMISES: Record<SyncPolicyName, SyncPolicyPromise> = {
 
 for (const name of Object.keys(SYNC_POLICIES) as SyncPolicyName[]) {
   const create = ({ redundancy }: { redundancy: number }): SyncPolicy =>
-    SYNC_POLICIES[name]({ redundancy, staleness: STALENESS });
+    SYNC_POLICIES[name]({ nodeCount: 4, redundancy, staleness: STALENESS });
   describeSyncPolicy(name, create, PROMISES[name]);
 }

@@ -381,7 +381,7 @@ describe("a codec that is wrong", () => {
     }
     const failure = await failureOf(Hasty, { schedules: 10, tolerance: Infinity });
     expect(failure.message).toMatch(
-      /^OUT_OF_STEP: message of step \d: .* got it from node 0; node \d is at step \d; .*seed 1/,
+      /^OUT_OF_STEP: message of step \d: .* got it from node \d; node \d is at step \d; .*seed 1/,
     );
   });
 });

@@ -342,7 +342,7 @@ export class HarnessRun {
         nodeId === PARAMETER_SERVER
           ? asynchronousSgd()
           : SYNC_POLICIES[sync]({
-              redundancy: settings.redundancy,
+              ...settings,
               staleness: DEFAULT_STALENESS,
             }),
       clock: this.#clock,

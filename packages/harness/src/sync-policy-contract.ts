@@ -12,7 +12,7 @@ export interface SyncPolicyPromise {
 
 const STEPS = [0, 1, 2, 3, 7, 255, 256, 257, 1000];
 
-/** What every sync policy does, as tests. */
+/** What every sync policy does, as tests; `create` makes it for four nodes. */
 export function describeSyncPolicy(
   name: string,
   create: (options: { redundancy: number }) => SyncPolicy,
@@ -94,8 +94,8 @@ export function describeSyncPolicy(
       });
 
       it("refuses a peer that has sent for more steps ahead than it can have completed", () => {
-        // Without redundancy nobody completes a step that its peer has not sent its blocks for.
-        const lead = redundancy === 1 ? 1 : 256;
+        // Of four nodes that wait for each other the first is at most three steps ahead of the last.
+        const lead = redundancy === 1 ? 3 : 256;
         for (const isWaiting of [true, false]) {
           expect(judge(10 + lead, 10, { stepsAhead: lead, isWaiting })).toBe("hold");
           expect(judge(11 + lead, 10, { stepsAhead: lead + 1, isWaiting })).toBe("refuse");

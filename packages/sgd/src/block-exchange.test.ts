@@ -112,7 +112,7 @@ function setup(
     policy:
       nodeId === PARAMETER_SERVER
         ? asynchronousSgd()
-        : SYNC_POLICIES[sync]({ redundancy, staleness: 2 }),
+        : SYNC_POLICIES[sync]({ nodeCount: 2, redundancy, staleness: 2 }),
     clock,
     syncTimeoutMs: 10_000,
     isConnected: options.isConnected ?? (() => true),

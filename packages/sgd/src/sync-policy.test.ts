@@ -6,7 +6,7 @@ import { SYNC_POLICIES, synchronousSgd } from "./sync-policy.js";
 
 describe("synchronous SGD", () => {
   it("says who is out of step, by how much is allowed, and what to do (PX-05)", () => {
-    const policy = SYNC_POLICIES.ssgd({ redundancy: 1, staleness: 3 });
+    const policy = SYNC_POLICIES.ssgd({ nodeCount: 2, redundancy: 1, staleness: 3 });
     expect(() =>
       policy.judge({ step: 17, from: 3, stepsAhead: 2 }, 2, { step: 14, isWaiting: true }),
     ).toThrow(

@@ -39,6 +39,8 @@ export const DEFAULT_STALENESS = 3;
 
 /** What the policies are made from. */
 export interface SyncPolicyOptions {
+  /** Workers. */
+  readonly nodeCount: number;
   readonly redundancy: number;
   /** Of `ssp`: steps that a worker may be ahead of the slowest. */
   readonly staleness: number;
@@ -107,11 +109,13 @@ function outOfStep(what: string, message: JudgedMessage, node: NodeId): PsgdErro
 }
 
 /**
- * The sync policies by their command-line names. With redundancy a step completes without its slowest node, which
- * then may lie far behind: messages for it are held up to the seed's queue length.
+ * The sync policies by their command-line names. Who waits for others, and they for others, round all n nodes, is at most
+ * n − 1 steps ahead of any; pairs that wait for each other are one apart. With redundancy a step completes without its
+ * slowest node, which then may lie far behind: messages for it are held up to the seed's queue length.
  */
 export const SYNC_POLICIES: Record<SyncPolicyName, (options: SyncPolicyOptions) => SyncPolicy> = {
-  ssgd: ({ redundancy }) => synchronousSgd(redundancy === 1 ? 1 : 256),
+  ssgd: ({ nodeCount, redundancy }) =>
+    synchronousSgd(redundancy === 1 ? Math.max(1, nodeCount - 1) : 256),
   asgd: asynchronousSgd,
   ssp: ({ staleness }) => staleSynchronous(staleness),
 };

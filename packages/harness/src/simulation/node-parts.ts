@@ -18,6 +18,7 @@ export interface NodeParts {
   readonly createPolicy: (options: {
     isServer: boolean;
     sync: SyncPolicyName;
+    nodeCount: number;
     redundancy: number;
   }) => SyncPolicy;
   readonly createActor: (options: CodecActorOptions) => CodecActor;
@@ -26,10 +27,10 @@ export interface NodeParts {
 }
 
 export const PRODUCTION_PARTS: NodeParts = {
-  createPolicy: ({ isServer, sync, redundancy }) =>
+  createPolicy: ({ isServer, sync, nodeCount, redundancy }) =>
     isServer
       ? asynchronousSgd()
-      : SYNC_POLICIES[sync]({ redundancy, staleness: SIMULATED_STALENESS }),
+      : SYNC_POLICIES[sync]({ nodeCount, redundancy, staleness: SIMULATED_STALENESS }),
   createActor: (options) => new CodecActor(options),
   createExchange: (options) => new BlockExchange(options),
   openMesh: (options) => Mesh.open(options),

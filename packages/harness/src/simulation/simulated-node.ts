@@ -206,6 +206,7 @@ export class SimulatedNode implements NodeView {
       policy: job.parts.createPolicy({
         isServer,
         sync: job.sync,
+        nodeCount: settings.nodeCount,
         redundancy: settings.redundancy,
       }),
       clock: this.machine,

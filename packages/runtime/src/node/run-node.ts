@@ -147,7 +147,7 @@ async function trainNode(
     policy: isServer
       ? asynchronousSgd()
       : SYNC_POLICIES[codecs.sync]({
-          redundancy: settings.redundancy,
+          ...settings,
           staleness: codecs.staleness,
         }),
     clock: world.clock,
