@@ -76,7 +76,9 @@ export function meanOfDecoded(vectors: readonly Decoded[], size: number): Float3
   for (const { positions, values } of vectors)
     for (let i = 0; i < values.length; i++)
       sum[positions === undefined ? i : positions[i]] += values[i];
-  return Float32Array.from(sum, (value) => value / vectors.length);
+  const mean = new Float32Array(size);
+  for (let i = 0; i < size; i++) mean[i] = sum[i] / vectors.length;
+  return mean;
 }
 
 function wholeOf(size: number): readonly Segment[] {

@@ -22,7 +22,7 @@ export function ternary(clip = 2.5): Quantizer {
       const trits = new Uint8Array(values.length);
       for (const [index, { offset, size }] of segments.entries()) {
         const tensor = clipped(values.subarray(offset, offset + size), clip);
-        scales[index] = tensor.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+        for (const value of tensor) scales[index] = Math.max(scales[index], Math.abs(value));
         const norms = new Float32Array(Math.ceil(size / 16384)).fill(scales[index]);
         const options = { bits: 8, levels: 1, bucket: 16384 };
         trits.set(encodeLevels(tensor, norms, "norms", options, random), offset);
@@ -34,22 +34,41 @@ export function ternary(clip = 2.5): Quantizer {
       requireBytes(bytes, scaleBytes + Math.ceil(values.length / PER_BYTE), name);
       const scales = readScales(bytes, segments.length, name);
       const packed = bytes.subarray(scaleBytes);
+      const trits = unpackTrits(packed, values.length);
       for (const [index, { offset, size }] of segments.entries()) {
-        const levels = [-scales[index], 0, scales[index]];
-        for (let i = offset; i < offset + size; i++)
-          values[i] = levels[((packed[(i / PER_BYTE) | 0] / POWERS[i % PER_BYTE]) | 0) % 3];
+        const scale = scales[index];
+        for (let i = offset; i < offset + size; i++) values[i] = (trits[i] - 1) * scale;
       }
     },
   };
 }
 
-const POWERS = [1, 3, 9, 27, 81];
-
 function packTrits(trits: Uint8Array): Uint8Array {
   const packed = new Uint8Array(Math.ceil(trits.length / PER_BYTE));
-  for (let i = 0; i < trits.length; i++)
-    packed[(i / PER_BYTE) | 0] += trits[i] * POWERS[i % PER_BYTE];
+  let byte = 0;
+  let power = 1;
+  for (const trit of trits) {
+    packed[byte] += trit * power;
+    power *= 3;
+    if (power < 3 ** PER_BYTE) continue;
+    byte++;
+    power = 1;
+  }
   return packed;
+}
+
+/** The five digits of each byte, side by side. */
+const DIGITS = Uint8Array.from(
+  { length: 256 * PER_BYTE },
+  (_, i) => Math.floor(Math.floor(i / PER_BYTE) / 3 ** (i % PER_BYTE)) % 3,
+);
+
+function unpackTrits(packed: Uint8Array, count: number): Uint8Array {
+  const trits = new Uint8Array(packed.length * PER_BYTE);
+  for (let byte = 0; byte < packed.length; byte++)
+    for (let digit = 0; digit < PER_BYTE; digit++)
+      trits[byte * PER_BYTE + digit] = DIGITS[packed[byte] * PER_BYTE + digit];
+  return trits.subarray(0, count);
 }
 
 function clipped(values: Readonly<Float32Array>, clip: number): Float32Array {
@@ -64,5 +83,7 @@ function clipped(values: Readonly<Float32Array>, clip: number): Float32Array {
   const bound = clip * Math.sqrt(Math.max(0, squares / values.length - mean * mean));
   // Equal values have no deviation, and nothing that lies outside.
   if (bound === 0) return values;
-  return values.map((value) => Math.min(bound, Math.max(-bound, value)));
+  const within = new Float32Array(values.length);
+  for (let i = 0; i < within.length; i++) within[i] = Math.min(bound, Math.max(-bound, values[i]));
+  return within;
 }

@@ -109,7 +109,7 @@ async function train(subject: Subject, seed: number): Promise<Outcome> {
     const traces = await Promise.all(NODES.map((node) => readTrace(results, "T", node)));
     const evaluations = await readTrace(results, "E", 0);
     return {
-      bytes: traces.reduce((sum, rows) => sum + rows.at(-1)!["Bytes sent"]!, 0),
+      bytes: traces.reduce((sum, rows) => sum + rows.at(-1)!["BytesSent"]!, 0),
       accuracy: evaluations.at(-1)!["accuracy"]!,
       elapsedSec,
     };
