@@ -88,7 +88,7 @@ describe("PowerSGD", () => {
       const [result] = nodes.runStep(0, () => [...matrix, ...new Array<number>(COLUMNS).fill(0)]);
       error = distance(result!.subarray(0, matrix.length), matrix);
       const { q } = nodes.nodes[0].exportState() as { q: readonly Float32Array[] };
-      state = { residual: undefined, q };
+      state = { residual: undefined, momentum: new Float32Array(matrix.length + COLUMNS), q };
     }
     expect(error).toBeLessThan(1.001 * best);
     expect(error).toBeGreaterThan(0.999 * best);

@@ -12,7 +12,15 @@ import {
   type CodecContext,
   type NetEncapsulation,
 } from "@psgd/core";
-import { AllGather, requireWhole } from "./compressors/index.js";
+import { AllGather, requireAtLeast, requireWhole } from "./compressors/index.js";
+import {
+  joined,
+  orthonormalize,
+  timesQ,
+  transposedTimesP,
+  writeProduct,
+  type Matrix,
+} from "./compressors/low-rank.js";
 
 /*
  * Matrices of low rank in the place of gradients, found by one step of the power method in each step, peer to peer.
@@ -31,33 +39,26 @@ import { AllGather, requireWhole } from "./compressors/index.js";
  * Sends: `[node, step, 0, P and the rest]`, then `[node, step, 1, Q]`: 4 · (Σ (a + b) · rank + d₁) · n · (n − 1) bytes per step
  * over the whole cluster, Σ over the matrices of a × b, d₁ the values of other tensors.
  *
- * State: e, 4d bytes, and Q.
+ * State: e and m, 8d bytes, and Q.
  *
  * Error feedback: yes. Each node keeps the difference of its own M to what all applied.
  *
  * Parameters
  * - `rank` (whole number from 1, default 2): columns of P and Q; more: more bytes, nearer gradients. Matrices that would not
  *   become shorter are sent as they are.
+ * - `momentum` (number from 0, below 1, default 0): λ of a momentum on what comes out: m ← λ m + P Qᵀ, and the result is
+ *   P Qᵀ + m (Algorithm 2), for jobs with plain gradient descent. Momentum before compression is a burden to it.
  *
  * Source: Vogels et al. 2019, arXiv 1905.13727, Algorithms 1 and 2.
  */
-
-/** A tensor as a matrix, by rows, with what the power method goes on from. */
-interface Matrix {
-  readonly offset: number;
-  readonly rows: number;
-  readonly columns: number;
-  /** columns × rank, by rows. */
-  q: Float32Array;
-  /** rows × rank, by rows, once the mean is there. */
-  p: Float32Array;
-}
 
 /** Sends two thin matrices for each thick one. */
 export class PowerSgd extends Codec {
   static override readonly carries = "gradients";
 
   readonly #rank = requireWhole(1, this.settings.param("rank", 2), "rank");
+  readonly #lambda = requireAtLeast(0, this.settings.param("momentum", 0), "momentum");
+  readonly #momentum = new Float32Array(this.layout.size);
   readonly #matrices: readonly Matrix[];
   /** Ranges that are sent as they are. */
   readonly #rest: readonly { readonly offset: number; readonly size: number }[];
@@ -125,11 +126,20 @@ export class PowerSgd extends Codec {
   }
 
   override exportState(): unknown {
-    return { residual: this.#residual?.slice(), q: this.#matrices.map(({ q }) => q.slice()) };
+    return {
+      residual: this.#residual?.slice(),
+      momentum: this.#momentum.slice(),
+      q: this.#matrices.map(({ q }) => q.slice()),
+    };
   }
 
   override importState(state: unknown): void {
-    const saved = state as { residual: Float32Array | undefined; q: readonly Float32Array[] };
+    const saved = state as {
+      residual: Float32Array | undefined;
+      momentum: Float32Array;
+      q: readonly Float32Array[];
+    };
+    this.#momentum.set(saved.momentum);
     this.#residual = saved.residual;
     for (const [i, matrix] of this.#matrices.entries()) matrix.q = saved.q[i].slice();
   }
@@ -180,82 +190,13 @@ export class PowerSgd extends Codec {
     for (const { offset, rows, columns } of this.#matrices)
       for (let i = offset; i < offset + rows * columns; i++) gradient[i] -= result[i];
     this.#residual = gradient;
+    if (this.#lambda > 0) {
+      const m = this.#momentum;
+      for (let i = 0; i < m.length; i++) {
+        m[i] = this.#lambda * m[i] + result[i];
+        result[i] += m[i];
+      }
+    }
     this.setResult(result);
   }
-}
-
-/** M Q. */
-function timesQ(
-  vector: Float32Array,
-  { offset, rows, columns, q }: Matrix,
-  rank: number,
-): Float32Array {
-  const p = new Float32Array(rows * rank);
-  for (let k = 0; k < rank; k++)
-    for (let row = 0; row < rows; row++) {
-      let sum = 0;
-      const start = offset + row * columns;
-      for (let column = 0; column < columns; column++)
-        sum += vector[start + column] * q[column * rank + k];
-      p[row * rank + k] = sum;
-    }
-  return p;
-}
-
-/** Mᵀ P. */
-function transposedTimesP(vector: Float32Array, matrix: Matrix, rank: number): Float32Array {
-  const { offset, rows, columns, p } = matrix;
-  const sums = new Float64Array(columns * rank);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) {
-      const value = vector[offset + row * columns + column];
-      for (let k = 0; k < rank; k++) sums[column * rank + k] += value * p[row * rank + k];
-    }
-  return Float32Array.from(sums);
-}
-
-/** P Qᵀ, to where the tensor lies. */
-function writeProduct(
-  { offset, rows, columns, p, q }: Matrix,
-  rank: number,
-  to: Float32Array,
-): void {
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) {
-      let sum = 0;
-      for (let k = 0; k < rank; k++) sum += p[row * rank + k] * q[column * rank + k];
-      to[offset + row * columns + column] = sum;
-    }
-}
-
-/** Gram–Schmidt, as in the paper's section 3; a column that depends on those before it becomes 0. */
-function orthonormalize(p: Float32Array, rows: number, rank: number): void {
-  for (let k = 0; k < rank; k++) {
-    const before = columnLength(p, k, rows, rank);
-    for (let other = 0; other < k; other++) {
-      let dot = 0;
-      for (let row = 0; row < rows; row++) dot += p[row * rank + k] * p[row * rank + other];
-      for (let row = 0; row < rows; row++) p[row * rank + k] -= dot * p[row * rank + other];
-    }
-    const length = columnLength(p, k, rows, rank);
-    // What single precision leaves of nothing is no direction.
-    const scale = length > 1e-6 * before ? 1 / length : 0;
-    for (let row = 0; row < rows; row++) p[row * rank + k] *= scale;
-  }
-}
-
-function columnLength(p: Float32Array, k: number, rows: number, rank: number): number {
-  let squares = 0;
-  for (let row = 0; row < rows; row++) squares += p[row * rank + k] ** 2;
-  return Math.sqrt(squares);
-}
-
-function joined(parts: readonly Float32Array[], size: number): Float32Array {
-  const vector = new Float32Array(size);
-  let to = 0;
-  for (const part of parts) {
-    vector.set(part, to);
-    to += part.length;
-  }
-  return vector;
 }

@@ -112,6 +112,11 @@ export class Cluster {
     );
   }
 
+  /** What a node does when it has waited too long. */
+  rescue(node: NodeId): void {
+    this.#send(node, this.nodes[node].onSyncTimeout());
+  }
+
   /** Hands over a copy of a message that was sent: for the first time, or again. */
   deliver(message: Message): void {
     const index = this.#inFlight.indexOf(message);

@@ -10,7 +10,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/data": 1_650,
   "packages/compute": 6_700,
   "packages/remote": 1_100,
-  "packages/runtime": 3_560,
+  "packages/runtime": 3_600,
   "packages/harness": 4_400,
   "packages/cli": 4_000,
   "packages/tooling": 0,

@@ -1,0 +1,72 @@
+import { PsgdError } from "@psgd/core";
+import { BitReader, BitWriter } from "../compressors/bits.js";
+import { readScales, requireBytes, type Quantizer, type Segment } from "../compressors/index.js";
+import { fitScale } from "./alternating.js";
+
+/** Values on a grid, each tensor with a scale of its own: 4 bytes per tensor and ⌈d · bits / 8⌉. */
+export function gridQuantizer(name: string, grid: readonly number[], rounds: number): Quantizer {
+  const bits = Math.ceil(Math.log2(grid.length));
+  return {
+    kind: "quantizer",
+    name,
+    encode(values, segments, random) {
+      const fits = segments.map(({ offset, size }) =>
+        fitScale(values.subarray(offset, offset + size), grid, rounds, random),
+      );
+      return packed(
+        fits.map(({ scale }) => scale),
+        fits.map(({ places }) => places),
+        bits,
+      );
+    },
+    decode(bytes, segments, values) {
+      requireBytes(bytes, 4 * segments.length + Math.ceil((values.length * bits) / 8), name);
+      const scales = readScales(bytes, segments.length, name);
+      const reader = new BitReader(bytes.subarray(4 * segments.length));
+      for (const [index, { offset, size }] of segments.entries())
+        for (let i = offset; i < offset + size; i++) {
+          const place = reader.read(bits);
+          if (place >= grid.length)
+            throw new PsgdError(
+              "WIRE_MALFORMED",
+              `place on the grid of ${name}: expected one below ${grid.length}, got ${place}`,
+            );
+          values[i] = grid[place] * scales[index];
+        }
+    },
+  };
+}
+
+/** Scales, then places of `bits` each. */
+function packed(
+  scales: readonly number[],
+  places: readonly Uint8Array[],
+  bits: number,
+): Uint8Array {
+  const size = places.reduce((sum, each) => sum + each.length, 0);
+  const writer = new BitWriter((size * bits) / 8 + 4);
+  for (const each of places) for (const place of each) writer.write(place, bits);
+  const codes = writer.finish();
+  const bytes = new Uint8Array(4 * scales.length + codes.length);
+  bytes.set(new Uint8Array(Float32Array.from(scales).buffer));
+  bytes.set(codes, 4 * scales.length);
+  return bytes;
+}
+
+/** Whole numbers from −k to k. */
+export function wholeGrid(bits: number): readonly number[] {
+  const k = 2 ** (bits - 1) - 1;
+  return Array.from({ length: 2 * k + 1 }, (_, i) => i - k);
+}
+
+/** What a quantizer makes of a vector, as others will see it. */
+export function seen(
+  quantizer: Quantizer,
+  bytes: Uint8Array,
+  segments: readonly Segment[],
+  size: number,
+): Float32Array {
+  const values = new Float32Array(size);
+  quantizer.decode(bytes, segments, values);
+  return values;
+}
