@@ -112,6 +112,29 @@ describe("a job over the runtime", () => {
     expect(weights[0]).toEqual(weights[1]);
   });
 
+  it("keeps a ledger: what one node has sent another is what that has received", async () => {
+    const job = testJob({ codec: "Plain", stepCount: 4, nodeCount: 3, batchSize: 5 });
+    const { outcome, files } = await trained(job);
+    const ledgers = outcome.records.map(({ summary }) => summary!.ledger);
+    for (const [node, ledger] of ledgers.entries()) {
+      for (const peer of [0, 1, 2].filter((other) => other !== node)) {
+        const sent = ledger.find((entry) => entry.peer === peer && entry.direction === "sent");
+        // Three values and a step, four times, and some 20 bytes around them.
+        expect(sent).toMatchObject({ codec: "Plain", tensor: "", messages: 4, values: 3 });
+        expect(sent!.bytes).toBeGreaterThan(4 * 3 * 4);
+        expect(sent!.bytes).toBeLessThan(4 * (3 * 4 + 120));
+        const received = ledgers[peer]!.find(
+          (entry) => entry.peer === node && entry.direction === "received",
+        );
+        expect(received).toMatchObject({ messages: sent!.messages, bytes: sent!.bytes });
+      }
+      const file = decoder.decode(files[node]!.get(`L-N(3)-R(1)-ID(${node})-CODEC(Plain).csv`));
+      expect(file.split("\n")[0]).toBe("Codec,Tensor,From,To,Direction,Messages,Bytes,Values");
+      // Two peers: sent, received and the link's own.
+      expect(file.trim().split("\n")).toHaveLength(1 + 2 * 3);
+    }
+  });
+
   it("keeps traces of the original's names and columns, one row a step and a node", async () => {
     const { files } = await trained(testJob({ codec: "Plain", stepCount: 3 }));
     files.forEach((each, nodeId) => {

@@ -10,6 +10,7 @@ import {
 } from "@psgd/runtime";
 import { bytesText, liveDisplay } from "./live-display.js";
 import type { SavedResults } from "./save-results.js";
+import { trafficOf, trafficReport } from "./traffic-report.js";
 
 /** What a submitter tells its user: as text that is also logged, or as one JSON value a line. */
 export interface Output {
@@ -60,6 +61,8 @@ export function textOutput(logDirectory: string): Output {
             `sent ${bytesText(summary.bytesSent)}, received ${bytesText(summary.bytesReceived)}`,
         );
       }
+      const report = trafficReport(trafficOf(outcome.records));
+      for (const line of report.split("\n").filter((text) => text !== "")) log.info(line);
       if (saved.model !== undefined) log.info(`Model: ${saved.model}/`);
       log.info(`Manifest: ${saved.manifest}`);
     },
@@ -97,6 +100,7 @@ export function jsonOutput(): Output {
             ? undefined
             : { code: error.code, message: toErrorRecord(error).message },
         nodes: records.map(({ nodeId, state, summary }) => ({ nodeId, state, summary })),
+        traffic: trafficOf(records),
         ...saved,
       }),
     close: async () => {},

@@ -8,6 +8,8 @@ export interface Letter {
   readonly to: NodeId;
   /** Whether `onSyncTimeout` sent it. */
   readonly isBackup: boolean;
+  /** Messages that it had to wait for, one after the other, itself included. */
+  readonly depth: number;
   readonly bytes: Uint8Array;
 }
 
@@ -17,13 +19,20 @@ export class HarnessPost {
   sentCount = 0;
   sentBytes = 0;
 
-  send(from: NodeId, to: NodeId, message: BlockMessage, isBackup: boolean): void {
+  /** @returns its packed bytes */
+  send(
+    from: NodeId,
+    to: NodeId,
+    message: BlockMessage,
+    { isBackup, depth }: Pick<Letter, "isBackup" | "depth">,
+  ): number {
     const bytes = pack(message);
     this.sentCount++;
     this.sentBytes += bytes.length;
     const link = this.#links.get(`${from}>${to}`) ?? [];
     this.#links.set(`${from}>${to}`, link);
-    link.push({ from, to, isBackup, bytes });
+    link.push({ from, to, isBackup, depth, bytes });
+    return bytes.length;
   }
 
   /** Pairs of nodes with something on its way. */

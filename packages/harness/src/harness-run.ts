@@ -8,6 +8,7 @@ import {
   sleep,
   type BlockId,
   type BlockWeight,
+  type Codec,
   type CodecClass,
   type GlobalSettings,
   type Logger,
@@ -63,6 +64,14 @@ interface HarnessProbe {
   delta(place: { round: number; blockId: BlockId; weights: Readonly<Float32Array> }): Float32Array;
   /** @param weights - after the result was applied */
   onResult(node: NodeId, result: Readonly<Float32Array>, weights: Readonly<Float32Array>): void;
+  /** Sees each message when it is sent; `depth` is the length of the chain of messages that led to it in its round. */
+  onMessage?(message: {
+    from: NodeId;
+    to: NodeId;
+    step: number;
+    bytes: number;
+    depth: number;
+  }): void;
 }
 
 interface HarnessNode {
@@ -73,12 +82,15 @@ interface HarnessNode {
   /** The copy of the weights that the codecs see, and may only read. */
   readonly shownWeights: Float32Array;
   round: number;
+  isPushing: boolean;
   /** Set while the node may compute its next round. */
   compute: (() => void) | undefined;
   /** By round: whom it heard. */
   readonly heard: Map<number, Set<NodeId>>;
   /** By round: whom it sent to. */
   readonly sent: Map<number, Set<NodeId>>;
+  /** By round: the longest chain of messages that has reached it. */
+  readonly depths: Map<number, number>;
   /** The last round in which `onSyncTimeout` sent something. */
   retriedRound: number | undefined;
 }
@@ -101,6 +113,8 @@ export class HarnessRun {
   readonly #nodes = new Map<NodeId, HarnessNode>();
   readonly #results = new Map<number, Map<NodeId, Float32Array>>();
   /** The bits of each result when it was taken. */
+  /** Of messages on their way to a codec: their round, and the length of the chain that led to them. */
+  readonly #chains = new WeakMap<object, { readonly step: number; readonly depth: number }>();
   #failure: { readonly error: unknown } | undefined;
   #isRescue = false;
   #fruitlessCount = 0;
@@ -111,6 +125,14 @@ export class HarnessRun {
     this.#random = seededRandom(`${plan.seed}/schedule ${schedule}`);
     this.codecName =
       plan.server === undefined ? plan.codec.name : `${plan.codec.name} with ${plan.server.name}`;
+  }
+
+  /** The codecs of each node, after the run. */
+  get codecsByNode(): readonly (readonly [NodeId, readonly Codec[]])[] {
+    return this.#all().map(({ nodeId, codecs }) => [
+      nodeId,
+      codecs.map(({ actor }) => actor.codec),
+    ]);
   }
 
   get messageCount(): number {
@@ -190,6 +212,9 @@ export class HarnessRun {
     );
     const receiver = this.#nodes.get(to)!;
     note(receiver.heard, message.step, from);
+    const { content, step } = message;
+    if (typeof content === "object" && content !== null)
+      this.#chains.set(content, { step, depth: letter.depth });
     receiver.exchange.accept(from, message);
   }
 
@@ -214,7 +239,14 @@ export class HarnessRun {
     if (++this.#fruitlessCount > limit) throw this.#endless(node);
     if (this.#isRescue) node.retriedRound = node.round;
     note(node.sent, message.step, target);
-    this.#post.send(node.nodeId, target, message, this.#isRescue);
+    // What a node computes by itself waits for nobody, whatever has come meanwhile.
+    const depth = node.isPushing ? 1 : 1 + (node.depths.get(message.step) ?? 0);
+    const bytes = this.#post.send(node.nodeId, target, message, {
+      isBackup: this.#isRescue,
+      depth,
+    });
+    const { step } = message;
+    this.#plan.probe?.onMessage?.({ from: node.nodeId, to: target, step, bytes, depth });
   }
 
   async #train(node: HarnessNode): Promise<void> {
@@ -233,7 +265,11 @@ export class HarnessRun {
         continue;
       }
       if (role === "listen") await node.exchange.listen(round);
-      else await node.exchange.push(round, this.#computeBlocks(node));
+      else {
+        node.isPushing = true;
+        await node.exchange.push(round, this.#computeBlocks(node));
+        node.isPushing = false;
+      }
       const result = await node.exchange.pull(round);
       this.#log.info(`----------- Node:${node.nodeId} Decode successful -----------`);
       this.#fruitlessCount = 0;
@@ -306,6 +342,7 @@ export class HarnessRun {
     const weights = Float32Array.from({ length: layout.size }, () => random.normal());
     const shownWeights = weights.slice();
     const tensors = this.#plan.perTensor ? layout.tensors : [undefined];
+    const depths = new Map<number, number>();
     const report = (message: string): string => `Codec: ${codecClass.name}, Report: ${message}.`;
     const codecs = tensors.map((tensor, variableId): ExchangeCodec => {
       const codec = constructCodec(codecClass, {
@@ -324,6 +361,7 @@ export class HarnessRun {
             : shownWeights.subarray(tensor.offset, tensor.offset + tensor.size),
         learningRate: () => LEARNING_RATE,
       });
+      if (this.#plan.probe?.onMessage !== undefined) this.#watchChains(codec, depths);
       const actor = new CodecActor({
         codec,
         nodeCount: settings.nodeCount,
@@ -359,12 +397,25 @@ export class HarnessRun {
       weights,
       shownWeights,
       round: 0,
+      isPushing: false,
       compute: undefined,
       heard: new Map(),
       sent: new Map(),
+      depths,
       retriedRound: undefined,
     };
     return node;
+  }
+
+  /** Notes the chain of each message when the codec is handed it: it may have waited since it came. */
+  #watchChains(codec: Codec, depths: Map<number, number>): void {
+    const receive = codec.receiveBlocks.bind(codec);
+    codec.receiveBlocks = (content) => {
+      const chain = this.#chains.get(Object(content) as object);
+      if (chain !== undefined)
+        depths.set(chain.step, Math.max(chain.depth, depths.get(chain.step) ?? 0));
+      return receive(content);
+    };
   }
 
   #requireUntouchedWeights({ nodeId, round, weights, shownWeights }: HarnessNode): void {

@@ -11,6 +11,7 @@ import {
 } from "@psgd/core";
 import type { TransformDescription } from "@psgd/data";
 import type { GradientDescentName, OptimizerName, SyncPolicyName } from "@psgd/sgd";
+import type { LedgerEntry } from "./node/ledger.js";
 import { pack, unpack } from "@psgd/wire";
 
 /** Version of what submitters, workers and nodes say to each other; unequal versions do not work together. */
@@ -225,6 +226,8 @@ export interface NodeSummary {
   readonly messagesLate: number;
   /** Pairs of staleness and number of messages. */
   readonly staleness: readonly (readonly [number, number])[];
+  /** What its codecs sent and received, by peer. */
+  readonly ledger: readonly LedgerEntry[];
 }
 
 export type NodeState = "prepared" | "running" | "done" | "failed" | "cancelled";

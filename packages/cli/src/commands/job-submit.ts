@@ -12,6 +12,7 @@ import {
   type Placement,
 } from "@psgd/runtime";
 import { buildJob, type BuiltJob } from "../build-job.js";
+import { bandwidthOf, dryRun, dryRunReport } from "../dry-run.js";
 import { AUTO_ENGINE, DEFAULT_NATS_URL, connectCluster, type Cluster } from "../compose.js";
 import { echoLines } from "../echo.js";
 import { EXIT_CODES } from "../exit-codes.js";
@@ -49,6 +50,7 @@ const OPTION_GROUPS = {
     ...["steps", "target-accuracy", "gradient-descent", "learn-rate", "freeze", "seed", "engine"],
   ],
   "Where it runs:": ["local", "workers", "nats", "network-bandwidth"],
+  "Without running it:": ["dry-run", "bandwidth", "latency-ms"],
   "A job that was submitted:": ["detach", "retrieve", "cancel"],
   "Output:": ["output-dir", "json"],
 };
@@ -99,6 +101,27 @@ function withAllOptions(parser: Argv): Argv {
       type: "boolean",
       describe: "run all nodes as threads of this process; needs neither server nor workers",
     })
+    .option(
+      "dry-run",
+      withUnderscores("dry-run", {
+        type: "boolean",
+        describe: "say what the job would send, need and wait for, and send nothing",
+      }),
+    )
+    .option("bandwidth", {
+      type: "string",
+      requiresArg: true,
+      default: "1Gbit",
+      describe: "with --dry-run: of each node's connection, as in 100Mbit",
+    })
+    .option(
+      "latency-ms",
+      withUnderscores("latency-ms", {
+        type: "number",
+        default: 1,
+        describe: "with --dry-run: of a message on its way",
+      }),
+    )
     .option("detach", {
       type: "boolean",
       describe: "leave when the job has started; it goes on",
@@ -123,7 +146,8 @@ function withAllOptions(parser: Argv): Argv {
       describe: "print one JSON value a line, for programs",
     })
     .conflicts("local", ["detach", "retrieve", "cancel", "workers"])
-    .conflicts("retrieve", ["cancel", "detach"]);
+    .conflicts("retrieve", ["cancel", "detach"])
+    .conflicts("dry-run", ["detach", "retrieve", "cancel"]);
 }
 
 /** Submits, retrieves or cancels. @returns the exit code */
@@ -151,11 +175,19 @@ async function submit(
   output: Output,
   outputDirectory: string,
 ): Promise<number> {
-  const job = await buildJob(jobRequestOf(args), {
-    log: output.log,
-    onDownload: downloadReporter(output),
-  });
+  const request = jobRequestOf(args);
+  const network = networkOf(args);
+  const job = await buildJob(request, { log: output.log, onDownload: downloadReporter(output) });
   const { spec, packages } = job;
+  if (args["dry-run"] === true) {
+    const run = await dryRun(request, job, network);
+    process.stdout.write(
+      args["json"] === true
+        ? `${JSON.stringify({ type: "dry-run", ...run })}\n`
+        : dryRunReport(run),
+    );
+    return EXIT_CODES.done;
+  }
   await requireWritable(outputDirectory);
   for (const line of echoLines(spec)) output.log.info(line);
   if (job.dataset.synthetic)
@@ -226,6 +258,28 @@ async function submit(
   } finally {
     await local?.close({ keepFiles });
   }
+}
+
+/** The network that a dry run reckons with. */
+function networkOf(args: Readonly<Record<string, unknown>>): {
+  readonly bytesPerSec: number;
+  readonly latencyMs: number;
+} {
+  const bytesPerSec = bandwidthOf(args["bandwidth"] as string);
+  const latencyMs = args["latency-ms"] as number;
+  if (bytesPerSec === undefined) {
+    throw new PsgdError(
+      "SETTINGS_INVALID",
+      `\`--bandwidth\`: expected a number and kbit, Mbit or Gbit, as in 1Gbit, got ${JSON.stringify(args["bandwidth"])}; see \`--help\``,
+    );
+  }
+  if (!(latencyMs >= 0 && Number.isFinite(latencyMs))) {
+    throw new PsgdError(
+      "SETTINGS_INVALID",
+      `\`--latency-ms\`: expected a number from 0, got ${latencyMs}; see \`--help\``,
+    );
+  }
+  return { bytesPerSec, latencyMs };
 }
 
 /** Hours of training must not end at a directory that takes no results. */

@@ -15,6 +15,7 @@ import type { BlockMessage } from "@psgd/sgd";
 import { LinkEndpoint, type Link } from "@psgd/transport";
 import { pack, unpack } from "@psgd/wire";
 import { nodeAddress } from "../job.js";
+import type { Ledger } from "./ledger.js";
 
 /** What nodes of a job say to each other. */
 export type PeerMessage =
@@ -36,6 +37,8 @@ export interface MeshOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Counts blocks, if given. */
+  readonly ledger?: Ledger;
   readonly onBlock: (from: NodeId, message: BlockMessage) => void;
   /** Called once: a peer is gone, or says that the job cannot go on. */
   readonly onFailure: (error: PsgdError) => void;
@@ -107,7 +110,11 @@ export class Mesh {
       this.#options.onBlock(target, copy.message);
       return;
     }
-    this.#linkTo(target)?.send(packet);
+    const link = this.#linkTo(target);
+    if (link === undefined) return;
+    const before = link.bytesSent;
+    link.send(packet);
+    this.#options.ledger?.count("sent", target, message.variableId, link.bytesSent - before);
   }
 
   /** Resolves when not too much waits to leave. */
@@ -161,6 +168,11 @@ export class Mesh {
     return this.#sum((link) => link.overheadBytes);
   }
 
+  /** By peer: bytes sent beyond the messages. */
+  get overheadByPeer(): ReadonlyMap<NodeId, number> {
+    return new Map([...this.#links].map(([peer, link]) => [peer, link.overheadBytes]));
+  }
+
   /** Lets everything sent arrive, says goodbye, and closes. */
   async close(): Promise<void> {
     this.#hasFailed = true;
@@ -169,7 +181,12 @@ export class Mesh {
 
   #adopt(link: Link): Link | undefined {
     const peer = this.#nodeOfAddress.get(link.peerAddress);
-    link.onMessage((value) => this.#receive(peer, value as PeerMessage));
+    link.onMessage((value, payloadBytes) => {
+      const message = value as PeerMessage;
+      if (peer !== undefined && message.type === "block")
+        this.#options.ledger?.count("received", peer, message.message.variableId, payloadBytes);
+      this.#receive(peer, message);
+    });
     if (peer === undefined) return undefined;
     this.#links.set(peer, link);
     link.onLost((cause) => {

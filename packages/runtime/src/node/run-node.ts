@@ -34,6 +34,7 @@ import {
 import { watchConnection } from "../connection-watch.js";
 import { packageKey, resultKey } from "../worker-store.js";
 import { constructCodec, loadCodecClass } from "./load-codec.js";
+import { Ledger, ledgerFile } from "./ledger.js";
 import { Mesh } from "./mesh.js";
 import type { NodeControl, NodeWorld } from "./node-world.js";
 import { TrainingLoop, type Trained } from "./training-loop.js";
@@ -157,8 +158,10 @@ async function trainNode(
     onFailure: (error) => failure.set(error),
     log,
   });
+  const ledger = new Ledger();
   const mesh = await Mesh.open({
     jobId,
+    ledger,
     nodeId,
     nodes: nodesOf(spec),
     transport: world.transport,
@@ -185,6 +188,17 @@ async function trainNode(
   log.info("Execution process started.");
   const startedAt = world.clock.now();
   const trained = await failure.race(trainOrServe(loop, exchange, mesh));
+  const entries = ledger.entries(
+    codecs.variables.map(({ tensor = "", codec, server }) => ({
+      codec: (isServer ? server : codec)?.className ?? "",
+      tensor,
+      values: model.layout.tensors.find(({ name }) => name === tensor)?.size ?? model.layout.size,
+    })),
+  );
+  for (const [peer, bytes] of mesh.overheadByPeer)
+    entries.push({ codec: "", tensor: "", peer, direction: "sent", messages: 0, bytes, values: 0 });
+  const ledgerKey = `${resultKey(jobId, nodeId)}/L-${resultTitle(spec, nodeId)}.csv`;
+  await world.store.write(ledgerKey, ledgerFile(nodeId, entries));
   const summary: NodeSummary = {
     steps: trained?.steps ?? 0,
     elapsedMs: world.clock.now() - startedAt,
@@ -196,6 +210,7 @@ async function trainNode(
     messagesDelivered: exchange.counts.delivered,
     messagesLate: exchange.counts.late,
     staleness: [...exchange.counts.staleness].sort(([a], [b]) => a - b),
+    ledger: entries,
   };
   await failure.race(mesh.close());
   return summary;

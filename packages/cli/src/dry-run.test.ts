@@ -1,0 +1,127 @@
+import { PARAMETER_SERVER, SILENT } from "@psgd/core";
+import type { NodeRecord } from "@psgd/runtime";
+import { describe, expect, it } from "vitest";
+import yargs from "yargs";
+import { buildJob, type JobRequest } from "./build-job.js";
+import { bandwidthOf, dryRun, dryRunReport, type DryRun } from "./dry-run.js";
+import { jobRequestOf, withJobOptions } from "./job-options.js";
+import { trafficOf, trafficReport } from "./traffic-report.js";
+
+/** 1 Gbit/s, and a millisecond for each message. */
+const NETWORK = { bytesPerSec: 125e6, latencyMs: 1 };
+
+async function tried(...args: string[]): Promise<DryRun> {
+  const line = ["--dataset", "digits", "--model", "logistic", ...args];
+  const parsed = await withJobOptions(yargs(line)).exitProcess(false).strict().parseAsync();
+  const request: JobRequest = jobRequestOf(parsed);
+  return dryRun(request, await buildJob(request, { log: SILENT }), NETWORK);
+}
+
+describe("a dry run", () => {
+  it("counts what plain.Plain sends: everything to everybody, n (n − 1) times", async () => {
+    const run = await tried("--codec", "plain.Plain", "--node-count", "3");
+    expect(run.messagesPerStep).toBe(6);
+    expect(run.denseBytesPerStep).toBe(6 * 4 * run.parameters);
+    // Besides the values a message has some 20 bytes.
+    expect(run.bytesPerStep / run.denseBytesPerStep).toBeGreaterThan(1);
+    expect(run.bytesPerStep - run.denseBytesPerStep).toBeLessThan(6 * 120);
+    expect(run.links.map(({ from, to }) => `${from} ${to}`).sort()).toEqual([
+      "node 0 node 1",
+      "node 0 node 2",
+      "node 1 node 0",
+      "node 1 node 2",
+      "node 2 node 0",
+      "node 2 node 1",
+    ]);
+    expect(run.longestChain).toBe(1);
+    // Two vectors in, two out, at once; one way through the network.
+    const expected = (1000 * run.bytesPerStep) / 3 / 125e6 + 1;
+    expect(run.communicationMsPerStep).toBeCloseTo(expected, 6);
+    expect(run.blocks).toEqual([[0], [1], [2]]);
+  });
+
+  it("sees rounds of local steps, the server, and what waits for what", async () => {
+    const run = await tried(
+      ...["--codec", "fedavg.FedAvgClient", "--node-count", "4", "--epochs", "2"],
+      ...["--param", "local_steps=5"],
+    );
+    const rounds = Math.ceil(run.triedSteps / 5);
+    expect(run.stepsWithMessages).toBe(rounds);
+    expect(run.messagesPerStep * run.triedSteps).toBeCloseTo(8 * rounds, 6);
+    expect(run.longestChain).toBe(2);
+    expect(run.memory.map(({ node }) => node)).toContain("parameter server");
+    expect(run.waits.join(" ")).toContain("the parameter server among them");
+  });
+
+  it("counts the hops of a ring", async () => {
+    const run = await tried("--codec", "ring_allreduce.RingAllReduce", "--node-count", "4");
+    expect(run.longestChain).toBe(6);
+    expect(run.links.length).toBe(4);
+    expect(dryRunReport(run)).toContain("node 3 to node 0");
+  });
+
+  it("fails as the codec would", async () => {
+    await expect(
+      tried("--codec", "topk.TopK", "--node-count", "2", "--param", "fraction=2"),
+    ).rejects.toThrow("fraction of topK: expected a number above 0 and at most 1, got 2");
+  });
+});
+
+describe("a bandwidth", () => {
+  it.each([
+    ["1Gbit", 125e6],
+    ["100 Mbit/s", 12.5e6],
+    ["56kbit", 7000],
+    ["2.5gbit", 312.5e6],
+  ])("%s is %d bytes per second", (text, bytes) => {
+    expect(bandwidthOf(text)).toBe(bytes);
+  });
+
+  it.each(["fast", "1", "0Gbit", "-1Mbit", "1GB"])("is not %s", (text) => {
+    expect(bandwidthOf(text)).toBeUndefined();
+  });
+});
+
+describe("the traffic of a job", () => {
+  const record = (nodeId: number, ledger: object[]): NodeRecord =>
+    ({ nodeId, summary: { steps: 10, ledger } }) as unknown as NodeRecord;
+  const sent = (peer: number, tensor: string, bytes: number, messages = 10): object => ({
+    ...{ codec: "C", tensor, peer, direction: "sent", messages, bytes, values: 100 },
+  });
+  const links = {
+    codec: "",
+    tensor: "",
+    peer: 1,
+    direction: "sent",
+    messages: 0,
+    bytes: 7,
+    values: 0,
+  };
+
+  it("is summed up by codec, tensor and link, beside sending everything", () => {
+    const traffic = trafficOf([
+      record(0, [sent(1, "w", 500), sent(1, "b", 40), sent(PARAMETER_SERVER, "w", 1), links]),
+      record(1, [sent(0, "w", 500), { ...sent(0, "w", 999), direction: "received" }]),
+    ]);
+    expect(traffic).toEqual({
+      steps: 10,
+      codecs: [
+        { codec: "C", tensor: "w", messages: 30, bytes: 1001, denseBytes: 12_000 },
+        { codec: "C", tensor: "b", messages: 10, bytes: 40, denseBytes: 4000 },
+      ],
+      links: [
+        { from: 0, to: 1, bytes: 540 },
+        { from: 1, to: 0, bytes: 500 },
+        { from: 0, to: PARAMETER_SERVER, bytes: 1 },
+      ],
+      overheadBytes: 7,
+    });
+    const report = trafficReport(traffic);
+    expect(report).toMatch(/C +w +30 +1001 +100 +8.34 %/);
+    expect(report).toMatch(/node 0 to parameter server +1 +0/);
+  });
+
+  it("is not told where there is none", () => {
+    expect(trafficReport(trafficOf([record(0, [])]))).toBe("");
+  });
+});
