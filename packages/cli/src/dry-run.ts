@@ -1,5 +1,5 @@
 import { ASSIGNMENTS, PsgdError, createSettings, nodeName } from "@psgd/core";
-import { measureTraffic, type TrafficMeasurement } from "@psgd/harness";
+import type { TrafficMeasurement } from "@psgd/harness";
 import { unpackPackage, type JobSpec } from "@psgd/runtime";
 import { GRADIENT_DESCENTS, OPTIMIZERS } from "@psgd/sgd";
 import { pack } from "@psgd/wire";
@@ -87,6 +87,8 @@ export async function dryRun(
     parameters: spec.parameters,
     seed: spec.seed,
   });
+  // Here and not above: the harness brings vitest along, which only those have who develop.
+  const { measureTraffic } = await import("@psgd/harness");
   const measured = await measureTraffic({
     codec: codec.codecClass,
     server: server?.codecClass,

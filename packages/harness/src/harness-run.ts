@@ -63,11 +63,17 @@ interface HarnessProbe {
   /** What gradient descent would subtract for a block. */
   delta(place: { round: number; blockId: BlockId; weights: Readonly<Float32Array> }): Float32Array;
   /** @param weights - after the result was applied */
-  onResult(node: NodeId, result: Readonly<Float32Array>, weights: Readonly<Float32Array>): void;
+  onResult(
+    node: NodeId,
+    result: Readonly<Float32Array>,
+    weights: Readonly<Float32Array>,
+    round: number,
+  ): void;
   /** Sees each message when it is sent; `depth` is the length of the chain of messages that led to it in its round. */
   onMessage?(message: {
     from: NodeId;
     to: NodeId;
+    variableId: number;
     step: number;
     bytes: number;
     depth: number;
@@ -145,6 +151,15 @@ export class HarnessRun {
 
   get lateCount(): number {
     return this.#all().reduce((sum, { exchange }) => sum + exchange.counts.late, 0);
+  }
+
+  /** Over all nodes: messages by their staleness. */
+  get stalenessCounts(): (readonly [number, number])[] {
+    const counts = new Map<number, number>();
+    for (const { exchange } of this.#all())
+      for (const [staleness, count] of exchange.counts.staleness)
+        counts.set(staleness, (counts.get(staleness) ?? 0) + count);
+    return [...counts].sort(([a], [b]) => a - b);
   }
 
   get maxStaleness(): number {
@@ -245,8 +260,10 @@ export class HarnessRun {
       isBackup: this.#isRescue,
       depth,
     });
-    const { step } = message;
-    this.#plan.probe?.onMessage?.({ from: node.nodeId, to: target, step, bytes, depth });
+    const { step, variableId } = message;
+    this.#plan.probe?.onMessage?.({
+      ...{ from: node.nodeId, to: target, variableId, step, bytes, depth },
+    });
   }
 
   async #train(node: HarnessNode): Promise<void> {
@@ -277,7 +294,7 @@ export class HarnessRun {
       rule.apply(result, node.weights, initialWeights);
       node.shownWeights.set(node.weights);
       if (this.#plan.probe === undefined) this.#collect(round, node.nodeId, result);
-      else this.#plan.probe.onResult(node.nodeId, result, node.weights);
+      else this.#plan.probe.onResult(node.nodeId, result, node.weights, round);
     }
   }
 

@@ -1,8 +1,17 @@
+import { access, writeFile } from "node:fs/promises";
 import type { Argv } from "yargs";
-import { PsgdError } from "@psgd/core";
-import type { CodecExamination, Finding } from "@psgd/harness";
+import { PsgdError, SILENT } from "@psgd/core";
+import type { Samples } from "@psgd/data";
+import type {
+  CodecExamination,
+  Finding,
+  LabelledSamples,
+  ReportedExamination,
+  TrainingCurves,
+} from "@psgd/harness";
 import { SYNC_POLICIES, type SyncPolicyName } from "@psgd/sgd";
 import { pairCodecs } from "../choose-codecs.js";
+import { openDataset } from "../compose.js";
 import { EXIT_CODES, exitCodeOf } from "../exit-codes.js";
 import { parametersOf, withUnderscores } from "../job-options.js";
 import { table } from "../table.js";
@@ -67,6 +76,12 @@ export function withCodecTestArguments(parser: Argv): Argv {
       default: 500,
       describe: "seeds in the simulated cluster, each with other faults",
     })
+    .option("page", {
+      type: "string",
+      requiresArg: true,
+      describe: "also write what was found as an HTML page with plots, to a new file",
+    })
+    .example("psgd codec test topk --page topk.html", "with accuracy against bytes, on `digits`")
     .example("psgd codec test codecs/mine.ts", "what it does right and wrong, with numbers")
     .example("psgd codec test fedavg --sync ssgd -n 4", "synchronous only, four nodes");
 }
@@ -101,11 +116,23 @@ export async function runCodecExamination(args: Arguments): Promise<number> {
   };
   const asked = args["sync"] as SyncPolicyName | "both";
   const modes: readonly SyncPolicyName[] = asked === "both" ? ["ssgd", "asgd"] : [asked];
-  const reports: { sync: SyncPolicyName; findings: readonly Finding[] }[] = [];
+  const page = args["page"] as string | undefined;
+  if (page !== undefined) await requireNew(page);
+  const reports: ReportedExamination[] = [];
   for (const sync of modes) {
     const findings = await examine({ ...examination, sync });
-    reports.push({ sync, findings });
+    const hasResults = findings.some(
+      ({ check, verdict }) => check === "results" && verdict === "ok",
+    );
+    const curves =
+      page !== undefined && hasResults ? await curvesOf({ ...examination, sync }) : undefined;
+    reports.push({ sync, findings, curves });
     if (args["json"] !== true) tell(codec.name, sync, findings, commandOf(args));
+  }
+  if (page !== undefined) {
+    const { reportPage } = await import("@psgd/harness");
+    await writeFile(page, reportPage(codec.name, reports), { flag: "wx" });
+    if (args["json"] !== true) process.stdout.write(`Page: ${page}\n`);
   }
   if (args["json"] === true)
     process.stdout.write(`${JSON.stringify({ codec: codec.name, reports })}\n`);
@@ -123,6 +150,39 @@ async function examine(examination: CodecExamination): Promise<readonly Finding[
   // Here and not above: the harness brings vitest along, which only those have who develop.
   const { examineCodec } = await import("@psgd/harness");
   return examineCodec(examination);
+}
+
+/** Hours of looking must not end at a file that is there already. */
+async function requireNew(path: string): Promise<void> {
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (exists)
+    throw new PsgdError(
+      "STORE_EXISTS",
+      `\`--page\`: expected a new file, got ${path}, which is there already; give another name`,
+    );
+}
+
+/** Training on `digits` with the codec and without. */
+async function curvesOf(examination: CodecExamination): Promise<TrainingCurves> {
+  const { trainingCurves } = await import("@psgd/harness");
+  const digits = await openDataset("digits", { log: SILENT });
+  const inputSize = digits.inputShape.reduce((product, extent) => product * extent, 1);
+  const samplesOf = ({ count, inputs, targets }: Samples, limit: number): LabelledSamples => {
+    const rows = Math.min(count, limit);
+    return {
+      inputSize,
+      classCount: digits.outputSize,
+      inputs: Float32Array.from(inputs.subarray(0, rows * inputSize), (value) => value / 255),
+      labels: Uint8Array.from(targets.subarray(0, rows)),
+    };
+  };
+  return trainingCurves(examination, {
+    train: samplesOf(digits.train, 4000),
+    test: samplesOf(digits.test, 300),
+  });
 }
 
 /** The arguments that `codec simulate` needs for the same codec. */

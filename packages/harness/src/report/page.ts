@@ -1,0 +1,89 @@
+import type { SyncPolicyName } from "@psgd/sgd";
+import type { Finding } from "../conformance/finding.js";
+import { barPlot, escaped, linePlot, type Series } from "./plot.js";
+import type { CurvePoint, TrainingCurves } from "./training-curves.js";
+
+/** What the kit has found under one sync policy. */
+export interface ReportedExamination {
+  readonly sync: SyncPolicyName;
+  readonly findings: readonly Finding[];
+  /** Missing where the codec does not come to its results. */
+  readonly curves: TrainingCurves | undefined;
+}
+
+const STYLE = `
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1120px; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+td, th { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #8884; }
+.ok { color: #2a8a3e; } .note { color: #a07000; } .wrong { color: #c62828; font-weight: 600; } .skipped { opacity: .6; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem; }
+svg { width: 100%; height: auto; font-size: 11px; } svg text { fill: currentColor; }
+svg .title { font-size: 13px; font-weight: 600; } svg .grid { stroke: #8883; }
+pre { overflow-x: auto; background: #8881; padding: .6rem; }
+`;
+
+/** One HTML page that needs nothing else: what the kit has found of a codec, as tables and plots. */
+export function reportPage(codec: string, examinations: readonly ReportedExamination[]): string {
+  const sections = examinations.map(
+    ({ sync, findings, curves }) =>
+      `<h2>${escaped(sync)}</h2>\n${findingsTable(findings)}\n${curves === undefined ? "" : plotsOf(curves)}`,
+  );
+  return [
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width">',
+    `<title>${escaped(codec)}</title><style>${STYLE}</style></head><body>`,
+    `<h1>${escaped(codec)}</h1>`,
+    ...sections,
+    "</body></html>\n",
+  ].join("\n");
+}
+
+function findingsTable(findings: readonly Finding[]): string {
+  const rows = findings.map(
+    ({ check, verdict, number, text, seed, story }) =>
+      `<tr><td class="${verdict}">${verdict}</td><td>${escaped(check)}</td><td>${escaped(number)}</td>` +
+      `<td>${escaped(text)}${story === undefined ? "" : `<pre>${escaped(story)}</pre>`}</td><td>${seed}</td></tr>`,
+  );
+  return `<table><tr><th>Verdict</th><th>Check</th><th>Number</th><th>What</th><th>Seed</th></tr>\n${rows.join("\n")}</table>`;
+}
+
+function plotsOf({ codec, uncompressed, links, tensors, staleness }: TrainingCurves): string {
+  const both = (of: (point: CurvePoint) => readonly [number, number]): Series[] => [
+    { name: "codec", points: codec.map(of) },
+    { name: "everything in fp32", points: uncompressed.map(of) },
+  ];
+  const yLabel = "accuracy on the test set";
+  const plots = [
+    linePlot(
+      both(({ step, accuracy }) => [step, accuracy]),
+      { title: "Accuracy against steps", xLabel: "steps", yLabel },
+    ),
+    linePlot(
+      both(({ bytes, accuracy }) => [bytes, accuracy]),
+      {
+        title: "Accuracy against bytes",
+        xLabel: "bytes sent by all nodes",
+        yLabel,
+        isLogarithmic: true,
+      },
+    ),
+    linePlot(
+      both(({ step, loss }) => [step, loss]),
+      { title: "Loss against steps", xLabel: "steps", yLabel: "cross-entropy on the test set" },
+    ),
+    barPlot(
+      tensors.map(({ name, bytes }) => ({ name, value: bytes })),
+      "Bytes by tensor, with a codec for each",
+    ),
+    barPlot(
+      links.map(({ from, to, bytes }) => ({ name: `${from} to ${to}`, value: bytes })),
+      "Bytes by link",
+    ),
+    barPlot(
+      staleness.map(([updates, messages]) => ({ name: `${updates} updates`, value: messages })),
+      "Messages by staleness",
+    ),
+  ];
+  return `<div class="plots">${plots.map((plot) => `<div>${plot}</div>`).join("\n")}</div>`;
+}

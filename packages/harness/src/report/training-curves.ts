@@ -1,0 +1,126 @@
+import { ASSIGNMENTS, SILENT, createSettings, layoutOf, nodeName } from "@psgd/core";
+import { OPTIMIZERS, resolvePairing } from "@psgd/sgd";
+import type { CodecExamination } from "../conformance/examine-codec.js";
+import { HarnessRun } from "../harness-run.js";
+import { softmaxGradient, softmaxScore, type LabelledSamples } from "./softmax-regression.js";
+
+/** How training went, after every few steps. */
+export interface CurvePoint {
+  readonly step: number;
+  /** Sent by all nodes so far. */
+  readonly bytes: number;
+  readonly loss: number;
+  readonly accuracy: number;
+}
+
+/** A codec's training beside one that exchanges everything as it is. */
+export interface TrainingCurves {
+  readonly codec: readonly CurvePoint[];
+  readonly uncompressed: readonly CurvePoint[];
+  readonly links: readonly { readonly from: string; readonly to: string; readonly bytes: number }[];
+  /** By tensor, as one codec for each would send it. */
+  readonly tensors: readonly { readonly name: string; readonly bytes: number }[];
+  /** Messages by how many updates were between the sender's model and the receiver's. */
+  readonly staleness: readonly (readonly [staleness: number, messages: number])[];
+}
+
+const STEPS = 120;
+const BATCH = 32;
+const LEARNING_RATE = 0.2;
+const EVERY = 5;
+
+/**
+ * Trains softmax regression with a codec, and beside it with the mean of all gradients as it is: the same samples in the
+ * same order, its bytes those of everything sent in fp32.
+ * @throws {PsgdError} what the codec is guilty of
+ */
+export async function trainingCurves(
+  examination: CodecExamination,
+  { train, test }: { readonly train: LabelledSamples; readonly test: LabelledSamples },
+): Promise<TrainingCurves> {
+  const { nodeCount = 3, redundancy = 1, seed = 1, sync = "ssgd", parameters = {} } = examination;
+  const { optimizer, server } = resolvePairing({
+    codec: examination.codec,
+    serverCodec: examination.serverCodec,
+  });
+  const assignment = ASSIGNMENTS.iid({ nodeCount, redundancy });
+  const { blockCount } = assignment;
+  const settings = createSettings({
+    ...{ assignment, batchSize: BATCH, stepCount: STEPS, parameters, seed },
+  });
+  const layout = layoutOf([
+    { name: "kernel", shape: [train.inputSize, train.classCount] },
+    { name: "bias", shape: [train.classCount] },
+  ]);
+  const delta = (weights: Readonly<Float32Array>, round: number, block: number): Float32Array => {
+    const first = (round * blockCount + block) * BATCH;
+    const rows = Array.from({ length: BATCH }, (_, i) => (first + i) % train.labels.length);
+    return softmaxGradient(train, weights, rows).map((value) => LEARNING_RATE * value);
+  };
+  const isShown = (round: number): boolean => round === 0 || (round + 1) % EVERY === 0;
+
+  const codec: CurvePoint[] = [];
+  const links = new Map<string, { from: string; to: string; bytes: number }>();
+  const bytesOfTensor = layout.tensors.map(() => 0);
+  let bytes = 0;
+  let start: Float32Array | undefined;
+  const run = async (perTensor: boolean): Promise<HarnessRun> => {
+    const harness = new HarnessRun(
+      {
+        codec: examination.codec,
+        server,
+        rule: OPTIMIZERS[optimizer],
+        ...{ settings, sync, layout, perTensor, seed, agreement: "none" },
+        ...{ tolerance: Infinity, callTimeoutMs: 5000 },
+        probe: {
+          delta: ({ round, blockId, weights }) => {
+            start ??= weights.slice();
+            return delta(weights, round, blockId);
+          },
+          onResult: (node, _result, weights, round) => {
+            if (node === 0 && !perTensor && isShown(round))
+              codec.push({ step: round + 1, bytes, ...softmaxScore(test, weights) });
+          },
+          onMessage: (message) => {
+            if (perTensor) {
+              bytesOfTensor[message.variableId]! += message.bytes;
+              return;
+            }
+            bytes += message.bytes;
+            const key = `${message.from}>${message.to}`;
+            const [from, to] = [nodeName(message.from), nodeName(message.to)];
+            const link = links.get(key) ?? { from, to, bytes: 0 };
+            links.set(key, link);
+            link.bytes += message.bytes;
+          },
+        },
+      },
+      0,
+      SILENT,
+    );
+    await harness.complete();
+    return harness;
+  };
+  const whole = await run(false);
+  await run(true);
+
+  const weights = start!.slice();
+  const uncompressed: CurvePoint[] = [];
+  const vectors =
+    server === undefined ? blockCount * redundancy * (nodeCount - redundancy) : 2 * nodeCount;
+  for (let round = 0; round < STEPS; round++) {
+    const deltas = settings.blocks.map((block) => delta(weights, round, block));
+    for (let i = 0; i < weights.length; i++)
+      weights[i]! -= deltas.reduce((sum, each) => sum + each[i]!, 0) / deltas.length;
+    const sent = 4 * layout.size * vectors * (round + 1);
+    if (isShown(round))
+      uncompressed.push({ step: round + 1, bytes: sent, ...softmaxScore(test, weights) });
+  }
+  return {
+    codec,
+    uncompressed,
+    links: [...links.values()],
+    tensors: layout.tensors.map(({ name }, index) => ({ name, bytes: bytesOfTensor[index]! })),
+    staleness: whole.stalenessCounts,
+  };
+}
