@@ -127,7 +127,7 @@ export class RobustServer extends Codec {
 
   #isFinite(gradient: Float32Array, nodeId: NodeId): boolean {
     try {
-      requireFinite(gradient, nodeId);
+      requireFinite(gradient, `contribution of ${nodeName(nodeId)}`);
       return true;
     } catch (error) {
       if (!isPsgdError(error)) throw error;
