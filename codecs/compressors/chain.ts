@@ -34,7 +34,8 @@ export class Chain {
     let positions = this.#sparsifier.pick(values, random);
     // Of a vector of zeros a zero is sent: an empty packet would be one more case for everybody.
     if (positions.length === 0) positions = new Uint32Array(1);
-    const picked = Float32Array.from(positions, (position) => values[position]);
+    const picked = new Float32Array(positions.length);
+    for (let i = 0; i < picked.length; i++) picked[i] = values[positions[i]];
     return [
       encodePositions(positions, values.length),
       this.#quantizer.encode(picked, wholeOf(picked.length), random),

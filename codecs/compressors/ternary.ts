@@ -4,6 +4,7 @@ import { joined } from "./linear.js";
 
 /** 3⁵ = 243 fits into a byte: 1.6 bits for each value. */
 const PER_BYTE = 5;
+const BUCKET = 16384;
 
 /**
  * TernGrad: values of each tensor, clipped to 2.5 standard deviations, become −s, 0 or s, s the largest magnitude left, at
@@ -21,10 +22,11 @@ export function ternary(clip = 2.5): Quantizer {
       const scales = new Float32Array(segments.length);
       const trits = new Uint8Array(values.length);
       for (const [index, { offset, size }] of segments.entries()) {
-        const tensor = clipped(values.subarray(offset, offset + size), clip);
-        for (const value of tensor) scales[index] = Math.max(scales[index], Math.abs(value));
-        const norms = new Float32Array(Math.ceil(size / 16384)).fill(scales[index]);
-        const options = { bits: 8, levels: 1, bucket: 16384 };
+        const tensor = values.subarray(offset, offset + size);
+        scales[index] = scaleOf(tensor, clip);
+        // Whatever lies beyond the scale is written as the scale: clipping needs no step of its own.
+        const norms = new Float32Array(Math.ceil(size / BUCKET)).fill(scales[index]);
+        const options = { bits: 8, levels: 1, bucket: BUCKET };
         trits.set(encodeLevels(tensor, norms, "norms", options, random), offset);
       }
       return joined(scales, packTrits(trits));
@@ -45,15 +47,13 @@ export function ternary(clip = 2.5): Quantizer {
 
 function packTrits(trits: Uint8Array): Uint8Array {
   const packed = new Uint8Array(Math.ceil(trits.length / PER_BYTE));
-  let byte = 0;
-  let power = 1;
-  for (const trit of trits) {
-    packed[byte] += trit * power;
-    power *= 3;
-    if (power < 3 ** PER_BYTE) continue;
-    byte++;
-    power = 1;
-  }
+  // Past the end there is nothing, which counts as 0.
+  const whole = Math.floor(trits.length / PER_BYTE);
+  for (let byte = 0, i = 0; byte < whole; byte++, i += PER_BYTE)
+    packed[byte] =
+      trits[i] + 3 * trits[i + 1] + 9 * trits[i + 2] + 27 * trits[i + 3] + 81 * trits[i + 4];
+  for (let i = whole * PER_BYTE; i < trits.length; i++)
+    packed[whole] += trits[i] * 3 ** (i % PER_BYTE);
   return packed;
 }
 
@@ -71,19 +71,19 @@ function unpackTrits(packed: Uint8Array, count: number): Uint8Array {
   return trits.subarray(0, count);
 }
 
-function clipped(values: Readonly<Float32Array>, clip: number): Float32Array {
-  if (clip === 0) return values;
+/** The largest magnitude, but for what lies more than `clip` standard deviations away. */
+function scaleOf(values: Readonly<Float32Array>, clip: number): number {
   let sum = 0;
   let squares = 0;
-  for (const value of values) {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
     sum += value;
     squares += value * value;
+    largest = Math.max(largest, Math.abs(value));
   }
   const mean = sum / values.length;
   const bound = clip * Math.sqrt(Math.max(0, squares / values.length - mean * mean));
   // Equal values have no deviation, and nothing that lies outside.
-  if (bound === 0) return values;
-  const within = new Float32Array(values.length);
-  for (let i = 0; i < within.length; i++) within[i] = Math.min(bound, Math.max(-bound, values[i]));
-  return within;
+  return bound === 0 ? largest : Math.min(bound, largest);
 }

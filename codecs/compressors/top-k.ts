@@ -2,8 +2,8 @@ import { PsgdError } from "@psgd/core";
 import type { Sparsifier } from "./compressor.js";
 import { eachChunk, kernels, load, memory } from "./kernels.js";
 
-/** Values that a threshold is estimated from. */
-const SAMPLES = 1024;
+/** Values that a threshold is estimated from, at least; of long vectors one in 256. */
+const LEAST_SAMPLES = 1024;
 
 /**
  * The k = ⌈fraction · d⌉ values of largest magnitude, exactly; of equal ones those that come first. Zeros are never sent.
@@ -35,26 +35,33 @@ export function largestPositions(values: Readonly<Float32Array>, k: number): Uin
   // The sample was unlucky: all that are not 0 are enough in any case.
   if (candidates.length < k) candidates = positionsAbove(values, 0);
   if (candidates.length <= k) return candidates;
-  const magnitudes = Float32Array.from(candidates, (position) => Math.abs(values[position]));
+  const magnitudes = new Float32Array(candidates.length);
+  for (let i = 0; i < candidates.length; i++) magnitudes[i] = Math.abs(values[candidates[i]]);
   const least = kthLargest(magnitudes.slice(), k);
-  let tieCount = k - magnitudes.reduce((count, value) => count + Number(value > least), 0);
-  return candidates.filter((_, i) => {
-    if (magnitudes[i] === least) return tieCount-- > 0;
-    return magnitudes[i] > least;
-  });
+  let tieCount = k;
+  for (let i = 0; i < magnitudes.length; i++) if (magnitudes[i] > least) tieCount--;
+  const positions = new Uint32Array(k);
+  let count = 0;
+  for (let i = 0; i < candidates.length; i++) {
+    const isTied = magnitudes[i] === least;
+    if (magnitudes[i] > least || (isTied && tieCount > 0)) positions[count++] = candidates[i];
+    if (isTied) tieCount--;
+  }
+  return positions;
 }
 
 /** A little below the k-th largest magnitude, most likely. */
 function estimatedThreshold(values: Readonly<Float32Array>, k: number): number {
-  const stride = Math.floor(values.length / SAMPLES);
+  const samples = Math.max(LEAST_SAMPLES, values.length >>> 8);
+  const stride = Math.floor(values.length / samples);
   if (stride < 2) return 0;
+  const sample = new Float32Array(samples);
   // A different place in each stretch, as what repeats with the shape of a tensor must not be met again and again.
-  const sample = Float32Array.from({ length: SAMPLES }, (_, i) =>
-    Math.abs(values[i * stride + ((i * 7919) % stride)]),
-  );
-  const expected = (k * SAMPLES) / values.length;
+  for (let i = 0; i < samples; i++)
+    sample[i] = Math.abs(values[i * stride + ((i * 7919) % stride)]);
+  const expected = (k * samples) / values.length;
   const rank = Math.ceil(expected + 3 * Math.sqrt(expected) + 3);
-  return rank > SAMPLES ? 0 : kthLargest(sample, rank) * (1 - 2 ** -20);
+  return rank > samples ? 0 : kthLargest(sample, rank) * (1 - 2 ** -20);
 }
 
 /** Positions of magnitudes above a threshold, ascending. */

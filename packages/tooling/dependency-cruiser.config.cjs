@@ -19,7 +19,7 @@ const HOME_OF = {
   "csv-stringify": "^packages/runtime/",
   esbuild: "^packages/cli/",
 };
-const TESTS = "\\.test\\.ts$|^test/|\\.bench\\.ts$";
+const TESTS = "\\.test\\.ts$|^test/|^codecs/testing/|\\.bench\\.ts$";
 
 module.exports = {
   forbidden: [

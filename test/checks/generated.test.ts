@@ -6,7 +6,7 @@ import { EXIT_CODES, exitCodeOf } from "@psgd/cli";
 import { describe, expect, it } from "vitest";
 import { expectGenerated } from "../support/markdown.js";
 import { PROJECT_ROOT } from "../support/project-root.js";
-import { textOf } from "../support/repository.js";
+import { isSource, projectFiles, textOf } from "../support/repository.js";
 
 function helpOf(program: string, args: readonly string[]): string {
   const env: NodeJS.ProcessEnv = { ...process.env };
@@ -80,4 +80,44 @@ describe("packages/README.md", () => {
     const graph = ["```mermaid", "graph BT", ...edges, "  codecs --> core", "```"];
     expectGenerated("packages/README.md", "graph", graph.join("\n"));
   });
+});
+
+/** The table of codecs, from their headers. */
+function catalog(): string {
+  const rows = projectFiles("codecs")
+    .filter((path) => isSource(path) && path.split("/").length === 2)
+    .map((path) => {
+      const text = textOf(path);
+      const file = path.slice("codecs/".length, -".ts".length);
+      const classes = [...text.matchAll(/^export class (\w+) /gm)].map(([, name]) => name!);
+      // Clients first: they are what a job names.
+      const inOrder = classes.sort(
+        (a, b) => Number(/Server|PS$/.test(a)) - Number(/Server|PS$/.test(b)),
+      );
+      const header = /^(?:\/\*|\/\*\*)\n((?: \*.*\n)+?) \*\n \* Algorithm/m.exec(text)?.[1] ?? "";
+      const said = header
+        .replace(/^ \* ?/gm, "")
+        .trim()
+        .replace(/\n/g, " ");
+      return [`\`${file}\``, inOrder.map((name) => `\`${name}\``).join(", "), said];
+    });
+  const table = [["File", "Classes", "What it does"], ...rows];
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+  const lines = table.map(
+    (row) => `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(" | ")} |`,
+  );
+  lines.splice(1, 0, `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`);
+  return lines.join("\n");
+}
+
+it("the codecs' catalogue lists every codec as its header says", () => {
+  expectGenerated("codecs/CATALOG.md", "codecs", catalog());
+});
+
+it("the compressors' module is the one that their loops compile to", async () => {
+  // @ts-expect-error -- a script of the tooling, without types
+  const { compileKernels } = (await import("../../packages/tooling/build-kernels.js")) as {
+    compileKernels: () => Promise<string>;
+  };
+  expect(textOf("codecs/compressors/kernels-module.ts")).toBe(await compileKernels());
 });
