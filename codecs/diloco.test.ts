@@ -61,6 +61,14 @@ describe("DiLoCo", () => {
     }
     expect([...steps]).toEqual([499, 999, 1199]);
   });
+
+  it.each([
+    [{ outer_momentum: 1 }, "parameter `outer_momentum`: expected a number from 0, below 1, got 1"],
+    [{ outer_rate: -1 }, "parameter `outer_rate`: expected a number from 0, got -1"],
+    [{ local_steps: 0 }, "parameter `local_steps`: expected a whole number from 1, got 0"],
+  ])("refuses parameters that cannot be: %o", (parameters, text) => {
+    expect(() => new Cluster({ codec: DiLoCo, nodeCount: 2, parameters })).toThrow(text);
+  });
 });
 
 describeCodec("diloco.DiLoCo", DiLoCo, {

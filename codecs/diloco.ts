@@ -4,6 +4,7 @@ import {
   float32,
   fp16,
   requireAtLeast,
+  requireBelowOne,
   requireOneOf,
   type CompressionParts,
   type Schedule,
@@ -55,7 +56,7 @@ export class DiLoCo extends CompressedWeights {
       localSteps: settings.param("local_steps", 500),
       fragments: 1,
       outerRate: requireAtLeast(0, settings.param("outer_rate", 0.7), "outer_rate"),
-      outerMomentum: requireAtLeast(0, settings.param("outer_momentum", 0.9), "outer_momentum"),
+      outerMomentum: requireBelowOne(settings.param("outer_momentum", 0.9), "outer_momentum"),
     };
   }
 }

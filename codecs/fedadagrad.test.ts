@@ -26,6 +26,12 @@ it("refuses a rate that is no number from 0", () => {
   );
 });
 
+it.each(["beta1"])("refuses a %s of 1", (name) => {
+  expect(() => federatedRounds(FedAdagradClient, { [name]: 1 }, (mean) => mean)).toThrow(
+    `parameter \`${name}\`: expected a number from 0, below 1, got 1`,
+  );
+});
+
 describeCodec("fedadagrad.FedAdagradClient", FedAdagradClient, {
   parameters: { local_steps: 1, server_rate: 0.1 },
   seedCount: 60,

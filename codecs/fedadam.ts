@@ -1,4 +1,4 @@
-import { requireAtLeast } from "./compressors/index.js";
+import { requireBelowOne } from "./compressors/index.js";
 import { FedAvgClient } from "./fedavg.js";
 import { AdaptiveServer } from "./federated/adaptive-server.js";
 
@@ -29,7 +29,7 @@ import { AdaptiveServer } from "./federated/adaptive-server.js";
 
 /** Adam over the mean way of the clients. */
 export class FedAdamServer extends AdaptiveServer {
-  readonly #beta2 = requireAtLeast(0, this.settings.param("beta2", 0.99), "beta2");
+  readonly #beta2 = requireBelowOne(this.settings.param("beta2", 0.99), "beta2");
 
   protected override nextSquare(v: number, delta: number): number {
     return this.#beta2 * v + (1 - this.#beta2) * delta * delta;

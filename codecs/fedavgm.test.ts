@@ -27,6 +27,12 @@ it("is federated averaging without momentum", () => {
       expect(Math.abs(value - plain.models[round][i])).toBeLessThan(1e-6);
 });
 
+it.each(["momentum"])("refuses a %s of 1", (name) => {
+  expect(() => federatedRounds(FedAvgMClient, { [name]: 1 }, (mean) => mean)).toThrow(
+    `parameter \`${name}\`: expected a number from 0, below 1, got 1`,
+  );
+});
+
 describeCodec("fedavgm.FedAvgMClient", FedAvgMClient, {
   parameters: { local_steps: 2, momentum: 0.5, server_rate: 0.5 },
   seedCount: 60,

@@ -1,4 +1,4 @@
-import { requireAtLeast } from "./compressors/index.js";
+import { requireAtLeast, requireBelowOne } from "./compressors/index.js";
 import { FedAvgClient, FedAvgServer } from "./fedavg.js";
 
 /*
@@ -27,7 +27,7 @@ import { FedAvgClient, FedAvgServer } from "./fedavg.js";
 
 /** Momentum over the mean way of the clients. */
 export class FedAvgMServer extends FedAvgServer {
-  readonly #momentum = requireAtLeast(0, this.settings.param("momentum", 0.9), "momentum");
+  readonly #momentum = requireBelowOne(this.settings.param("momentum", 0.9), "momentum");
   readonly #rate = requireAtLeast(0, this.settings.param("server_rate", 1), "server_rate");
   readonly #isNesterov = this.settings.param("nesterov", true);
   readonly #velocity = new Float32Array(this.layout.size);

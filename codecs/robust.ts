@@ -27,16 +27,18 @@ import {
  *
  * Algorithm
  * 1. A client sends its gradient to the server.
- * 2. A gradient that is not finite is left out, and said so in the log.
+ * 2. A gradient that is not finite is left out, and so is a node that says it is at a later step than the others; the log
+ *    says which. Whoever is left out is one of the f, so the aggregator stands as many fewer among the rest.
  * 3. With those of all nodes, in order of node ids, the server makes one gradient by the aggregator that the job names, and
- *    sends it to all.
+ *    sends it to all. With more than f left out as not finite it fails.
  *
  * Needs: ssgd or asgd (a step waits for all nodes in both); any redundancy, a node sends the mean of its own blocks; a
- * parameter server; honest nodes whose data are alike, as an aggregator takes who differs for who lies.
+ * parameter server; honest nodes whose data are alike, as an aggregator takes who differs for who lies. A node that sends
+ * nothing holds all up, and one that sends in the name of another is not found out.
  *
  * Sends: `[nodeId, gradient, step]` up, `[gradient, step]` down: 8d · n bytes per step over the whole cluster.
  *
- * State: the server the gradients of a step and the last result, 4d · (n + 1) bytes.
+ * State: the server the newest gradient of each node and the last result, 4d · (n + 1) bytes.
  *
  * Error feedback: no.
  *
@@ -44,34 +46,34 @@ import {
  * - `aggregator` ("median", "trimmed_mean", "krum", "multi_krum", "geometric_median", "centered_clipping" or "mean", default
  *   "median"): Krum takes one node's gradient; the mean stands nobody who lies.
  * - `byzantine` (whole number from 0, default 1): nodes that may lie: n must be at least 2 f + 1, for Krum 2 f + 3.
- * - `chosen` (whole number from 1, default 2): gradients that multi-Krum takes the mean of.
+ * - `chosen` (whole number from 1, default 2): gradients that multi-Krum takes the mean of; the usual choice is n − f.
  * - `radius` (number from 0, default 1): what a gradient times the learning rate may differ from the last result in centered
  *   clipping.
  *
  * Source: of each aggregator in its file in `aggregators/`.
  */
 
+interface Contribution {
+  readonly step: number;
+  /** `undefined` from a node that sent no finite numbers. */
+  readonly gradient: Float32Array | undefined;
+}
+
 /** Makes one gradient of those that may be right. */
 export class RobustServer extends Codec {
   static override readonly carries = "gradients";
 
-  readonly #aggregator: Aggregator;
   readonly #byzantine = this.settings.param("byzantine", 1);
-  /** Of the step; `undefined` from a node that sent no finite numbers. */
-  readonly #gradients = new Map<NodeId, Float32Array | undefined>();
-  /** The step that gradients are collected for, or the first that may come. */
+  /** The newest of each node. */
+  readonly #contributions = new Map<NodeId, Contribution>();
+  /** The first step that is not answered. */
   #step = 0;
   #previous: Float32Array | undefined;
 
   constructor(context: CodecContext) {
     super(context);
-    const { settings } = this;
-    this.#aggregator = aggregatorNamed(settings.param("aggregator", "median"), {
-      byzantine: this.#byzantine,
-      chosen: settings.param("chosen", 2),
-      radius: settings.param("radius", 1),
-    });
-    requireEnough(settings.nodeCount, this.#aggregator, this.#byzantine);
+    const { nodeCount } = this.settings;
+    requireEnough(nodeCount, this.#aggregatorOf(nodeCount), this.#byzantine);
   }
 
   override receiveBlocks(content: unknown): NetEncapsulation | undefined {
@@ -80,36 +82,31 @@ export class RobustServer extends Codec {
     requireId(nodeId, nodes, "node id");
     requireVector(gradient, this.layout.size, `gradient of node ${nodeId}`);
     requireCount(step, "step");
-    if (step < this.#step) return undefined;
-    if (step > this.#step) this.dispose();
-    this.#step = step;
-    this.#gradients.set(nodeId, this.#isFinite(gradient, nodeId) ? gradient : undefined);
-    if (this.#gradients.size < nodeCount) return undefined;
+    const newest = this.#contributions.get(nodeId)?.step ?? -1;
+    if (step < this.#step || step <= newest) return undefined;
+    const isFinite = this.#isFinite(gradient, nodeId, step);
+    this.#contributions.set(nodeId, { step, gradient: isFinite ? gradient : undefined });
+    if (this.#contributions.size < nodeCount) return undefined;
 
-    const finite = nodes.flatMap((node) => this.#gradients.get(node) ?? []);
-    if (finite.length < nodeCount - this.#byzantine) {
-      throw new PsgdError(
-        "NOT_FINITE",
-        `gradients of step ${step}: expected finite ones of all nodes but ${this.#byzantine}, got ${finite.length} of ${nodeCount}; lower \`--learn-rate\`, or look for such values in the data`,
-      );
-    }
-    // Who was left out has lied, so fewer others do.
-    const result = this.#aggregator.aggregate(this.#padded(finite), this.#previous);
-    this.dispose();
-    this.#step = step + 1;
-    this.#previous = result;
-    return netEncapsulation(nodes, [result, step]);
+    // What one node says about the step must not decide what becomes of the others' gradients.
+    const first = Math.min(...[...this.#contributions.values()].map((of) => of.step));
+    const here = nodes.filter((node) => this.#contributions.get(node)!.step === first);
+    if (here.length < nodeCount - this.#byzantine) return undefined;
+    for (const node of nodes)
+      if (!here.includes(node))
+        this.log.warn(`${nodeName(node)} is left out of step ${first}: it says it is further`);
+    return netEncapsulation(nodes, [this.#combine(first, here), first]);
   }
 
   override dispose(): void {
-    this.#gradients.clear();
+    this.#contributions.clear();
   }
 
   override exportState(): unknown {
     return {
       step: this.#step,
       previous: this.#previous?.slice(),
-      gradients: new Map(this.#gradients),
+      contributions: copyOf(this.#contributions),
     };
   }
 
@@ -117,31 +114,60 @@ export class RobustServer extends Codec {
     const saved = state as {
       step: number;
       previous: Float32Array | undefined;
-      gradients: Map<NodeId, Float32Array | undefined>;
+      contributions: ReadonlyMap<NodeId, Contribution>;
     };
     this.#step = saved.step;
-    this.#previous = saved.previous;
+    this.#previous = saved.previous?.slice();
     this.dispose();
-    for (const [node, gradient] of saved.gradients) this.#gradients.set(node, gradient);
+    for (const [node, contribution] of copyOf(saved.contributions))
+      this.#contributions.set(node, contribution);
   }
 
-  #isFinite(gradient: Float32Array, nodeId: NodeId): boolean {
+  /** Answers a step with what some nodes, in order of ids, sent in it. */
+  #combine(step: number, nodes: readonly NodeId[]): Float32Array {
+    const { nodeCount } = this.settings;
+    const finite = nodes.flatMap((node) => this.#contributions.get(node)!.gradient ?? []);
+    if (finite.length < nodeCount - this.#byzantine) {
+      throw new PsgdError(
+        "NOT_FINITE",
+        `gradients of step ${step}: expected finite ones of all nodes but ${this.#byzantine}, got ${finite.length} of ${nodeCount}; lower \`--learn-rate\`, or look for such values in the data`,
+      );
+    }
+    this.#previous = this.#aggregatorOf(finite.length).aggregate(finite, this.#previous);
+    this.#step = step + 1;
+    for (const node of nodes) this.#contributions.delete(node);
+    return this.#previous;
+  }
+
+  /** Of as many gradients: who was left out has lied, so fewer of the others do. */
+  #aggregatorOf(count: number): Aggregator {
+    const { settings } = this;
+    return aggregatorNamed(settings.param("aggregator", "median"), {
+      byzantine: this.#byzantine - (settings.nodeCount - count),
+      chosen: Math.min(settings.param("chosen", 2), count),
+      radius: settings.param("radius", 1),
+    });
+  }
+
+  #isFinite(gradient: Float32Array, nodeId: NodeId, step: number): boolean {
     try {
-      requireFinite(gradient, nodeId);
+      requireFinite(gradient, `contribution of ${nodeName(nodeId)}`);
       return true;
     } catch (error) {
       if (!isPsgdError(error)) throw error;
-      this.log.warn(`${nodeName(nodeId)} is left out of step ${this.#step}: ${error.message}`);
+      this.log.warn(`${nodeName(nodeId)} is left out of step ${step}: ${error.message}`);
       return false;
     }
   }
+}
 
-  /** Zeros in the place of gradients that are left out: one more lie that the aggregator is made to stand. */
-  #padded(finite: readonly Float32Array[]): readonly Float32Array[] {
-    const missing = this.settings.nodeCount - finite.length;
-    const zeros = Array.from({ length: missing }, () => new Float32Array(this.layout.size));
-    return [...finite, ...zeros];
-  }
+function copyOf(contributions: ReadonlyMap<NodeId, Contribution>): Map<NodeId, Contribution> {
+  return new Map(
+    [...contributions].map(([node, { step, gradient }]) => [
+      node,
+      { step, gradient: gradient?.slice() },
+    ]),
+  );
 }
 
 /** Sends its gradient, and applies what the server makes of all. */

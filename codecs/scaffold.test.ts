@@ -1,4 +1,12 @@
-import { seededRandom, type CodecClass } from "@psgd/core";
+import {
+  ASSIGNMENTS,
+  SILENT,
+  createSettings,
+  layoutOf,
+  seededRandom,
+  type CodecClass,
+  type NetEncapsulation,
+} from "@psgd/core";
 import { describeCodec } from "@psgd/harness";
 import { describe, expect, it } from "vitest";
 import { FedAvgClient } from "./fedavg.js";
@@ -65,6 +73,45 @@ describe("SCAFFOLD", () => {
     expect(Math.abs(rest - OPTIMUM)).toBeGreaterThan(1);
     expect(train(FedAvgClient, localSteps, 60).at(-1)).toBeCloseTo(rest, 3);
     expect(train(ScaffoldClient, localSteps, 60).at(-1)).toBeCloseTo(OPTIMUM, 3);
+  });
+
+  it("tells the gradients from its way when the learning rate changes, or is 0 for a round", () => {
+    const rates = [0.1, 0.02, 0, 0, 0.05, 0.1];
+    const weights = Float32Array.of(0);
+    let rate = 0;
+    const client = new ScaffoldClient({
+      nodeId: 0,
+      settings: createSettings({
+        assignment: ASSIGNMENTS.iid({ nodeCount: 2, redundancy: 1 }),
+        batchSize: 1,
+        stepCount: 1000,
+        parameters: { local_steps: 2 },
+        seed: 1,
+      }),
+      layout: layoutOf([{ name: "w", shape: [1] }]),
+      random: seededRandom(1),
+      log: SILENT,
+      currentWeights: () => weights,
+      learningRate: () => rate,
+    });
+    const changes: number[] = [];
+    for (const [step, ofStep] of rates.entries()) {
+      rate = ofStep;
+      // The gradient is 4 everywhere, so that is what the client's control must come to be.
+      const content = weights.map((value) => value - rate * 4);
+      const block = { blockId: 0, content, step, sampleCount: 1, layout: client.layout };
+      const sent = client.updateBlocks(block) as NetEncapsulation | undefined;
+      if (sent !== undefined) {
+        const [, model, change] = sent.content as [number, Float32Array, Float32Array];
+        changes.push(change[0]);
+        // Nobody else has seen a gradient: c stays 0.
+        client.receiveBlocks([model.slice(), Float32Array.of(0), step]);
+      }
+      weights.set(client.takeResult());
+    }
+    // Once cᵢ is 4 it stays: a round without a way tells nothing, and the third sees 4 again.
+    for (const [round, change] of changes.entries())
+      expect(change).toBeCloseTo([4, 0, 0][round], 4);
   });
 
   it("sends twice the bytes of federated averaging", () => {

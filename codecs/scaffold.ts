@@ -21,13 +21,14 @@ import { requireAtLeast, requireWhole } from "./compressors/index.js";
  * Algorithm
  * 1. A client takes K local steps w ← w − η (g − cᵢ + c), η the learning rate: cᵢ is the gradient it has seen lately, c
  *    what all have seen.
- * 2. Then cᵢ⁺ = cᵢ − c + (x − w) / (K η), x the model of the round; it sends w and cᵢ⁺ − cᵢ to the server.
+ * 2. Then cᵢ⁺ = cᵢ − c + (x − w) / (K η), x the model of the round; it sends w and cᵢ⁺ − cᵢ to the server. For K η it takes
+ *    the sum of the learning rates of the round; if that is 0, cᵢ stays.
  * 3. With those of all clients, the server takes x ← x + η_s · (mean of w − x) and c ← c + mean of (cᵢ⁺ − cᵢ), and sends
  *    both back. All c begin at 0.
  *
  * Needs: ssgd or asgd (a round waits for all clients in both); any redundancy, a node then takes the mean of its own
- * blocks for its model; a parameter server; plain gradient descent with a steady learning rate, from which the
- * gradients are told by the way of the weights.
+ * blocks for its model; a parameter server; plain gradient descent, from which the gradients are told by the way of
+ * the weights.
  *
  * Sends: `[nodeId, weights, control, step]` up, `[weights, control, step]` down: 16d · n bytes per round over the whole
  * cluster, twice those of `fedavg`.
@@ -122,8 +123,8 @@ export class ScaffoldClient extends Codec {
   #control: Float32Array = new Float32Array(this.layout.size);
   /** The model that this round began with. */
   #start: Float32Array | undefined;
-  /** Local steps of this round. */
-  #stepCount = 0;
+  /** Of the learning rates of this round's steps. */
+  #rateSum = 0;
   #awaitedStep: number | undefined;
 
   override updateBlocks(block: BlockWeight): CodecReturn {
@@ -134,17 +135,20 @@ export class ScaffoldClient extends Codec {
     const control = this.#control;
     const ownControl = this.#ownControl;
     for (let i = 0; i < weights.length; i++) weights[i] += rate * (ownControl[i] - control[i]);
-    this.#stepCount++;
+    this.#rateSum += rate;
     const { step } = block;
     if ((step + 1) % this.#localSteps !== 0 && step !== this.settings.stepCount - 1) {
       this.setResult(weights);
       return undefined;
     }
     const start = this.#start;
-    const scale = 1 / (this.#stepCount * rate);
-    const change = weights.map((value, i) => (start[i] - value) * scale - control[i]);
+    const rateSum = this.#rateSum;
+    // A schedule may end at 0: no way, and nothing to tell a gradient from.
+    const change = weights.map((value, i) =>
+      rateSum > 0 ? (start[i] - value) / rateSum - control[i] : 0,
+    );
     for (let i = 0; i < change.length; i++) ownControl[i] += change[i];
-    this.#stepCount = 0;
+    this.#rateSum = 0;
     this.#start = undefined;
     this.#awaitedStep = step;
     return netEncapsulation(PARAMETER_SERVER, [this.nodeId, weights, change, step]);
@@ -169,7 +173,7 @@ export class ScaffoldClient extends Codec {
       ownControl: this.#ownControl.slice(),
       control: this.#control.slice(),
       start: this.#start?.slice(),
-      stepCount: this.#stepCount,
+      rateSum: this.#rateSum,
     };
   }
 
@@ -178,11 +182,11 @@ export class ScaffoldClient extends Codec {
       ownControl: Float32Array;
       control: Float32Array;
       start: Float32Array | undefined;
-      stepCount: number;
+      rateSum: number;
     };
     this.#ownControl.set(saved.ownControl);
     this.#control = saved.control;
     this.#start = saved.start;
-    this.#stepCount = saved.stepCount;
+    this.#rateSum = saved.rateSum;
   }
 }

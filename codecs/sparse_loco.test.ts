@@ -19,6 +19,14 @@ describe("SparseLoCo", () => {
     const third = cluster.runStep(2, () => [-8, -4, -2, -1]);
     expect([...third[0]!]).toEqual([-8, -6, -3.5, 0]);
   });
+
+  it.each([
+    [{ outer_momentum: 1 }, "parameter `outer_momentum`: expected a number from 0, below 1, got 1"],
+    [{ outer_rate: -1 }, "parameter `outer_rate`: expected a number from 0, got -1"],
+    [{ local_steps: 0 }, "parameter `local_steps`: expected a whole number from 1, got 0"],
+  ])("refuses parameters that cannot be: %o", (parameters, text) => {
+    expect(() => new Cluster({ codec: SparseLoCo, nodeCount: 2, parameters })).toThrow(text);
+  });
 });
 
 describeCodec("sparse_loco.SparseLoCo", SparseLoCo, {

@@ -2,6 +2,7 @@ import {
   CompressedWeights,
   qsgd,
   requireAtLeast,
+  requireBelowOne,
   topK,
   type CompressionParts,
   type Schedule,
@@ -56,7 +57,7 @@ export class SparseLoCo extends CompressedWeights {
       localSteps: settings.param("local_steps", 30),
       fragments: 1,
       outerRate: requireAtLeast(0, settings.param("outer_rate", 1), "outer_rate"),
-      outerMomentum: requireAtLeast(0, settings.param("outer_momentum", 0), "outer_momentum"),
+      outerMomentum: requireBelowOne(settings.param("outer_momentum", 0), "outer_momentum"),
     };
   }
 }

@@ -45,6 +45,14 @@ describe("StreamingDiLoCo", () => {
       [1, 1, 0, 0],
     ]);
   });
+
+  it.each([
+    [{ outer_momentum: 1 }, "parameter `outer_momentum`: expected a number from 0, below 1, got 1"],
+    [{ outer_rate: -1 }, "parameter `outer_rate`: expected a number from 0, got -1"],
+    [{ local_steps: 0 }, "parameter `local_steps`: expected a whole number from 1, got 0"],
+  ])("refuses parameters that cannot be: %o", (parameters, text) => {
+    expect(() => new Cluster({ codec: StreamingDiLoCo, nodeCount: 2, parameters })).toThrow(text);
+  });
 });
 
 describeCodec("streaming_diloco.StreamingDiLoCo", StreamingDiLoCo, {

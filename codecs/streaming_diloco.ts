@@ -2,6 +2,7 @@ import {
   CompressedWeights,
   qsgd,
   requireAtLeast,
+  requireBelowOne,
   type CompressionParts,
   type Schedule,
 } from "./compressors/index.js";
@@ -50,7 +51,7 @@ export class StreamingDiLoCo extends CompressedWeights {
       localSteps: settings.param("local_steps", 100),
       fragments: settings.param("fragments", 3),
       outerRate: requireAtLeast(0, settings.param("outer_rate", 0.7), "outer_rate"),
-      outerMomentum: requireAtLeast(0, settings.param("outer_momentum", 0.9), "outer_momentum"),
+      outerMomentum: requireBelowOne(settings.param("outer_momentum", 0.9), "outer_momentum"),
     };
   }
 }

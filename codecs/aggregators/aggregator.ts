@@ -1,4 +1,4 @@
-import { PsgdError, nodeName, type NodeId } from "@psgd/core";
+import { PsgdError } from "@psgd/core";
 
 /** Makes one vector of those of several nodes, some of which may lie. */
 export interface Aggregator {
@@ -6,9 +6,10 @@ export interface Aggregator {
   /** Fewest vectors it can work with. */
   readonly leastCount: number;
   /**
-   * @param vectors - finite, of one length, at least `leastCount`; not changed
+   * @param vectors - of one length, in the order of nodes; not changed
    * @param previous - what came out last time, where that is of use; 0 before
    * @returns a new vector
+   * @throws {PsgdError} SETTINGS_INVALID if they are fewer than `leastCount`; NOT_FINITE
    */
   aggregate(
     vectors: readonly Readonly<Float32Array>[],
@@ -16,14 +17,16 @@ export interface Aggregator {
   ): Float32Array;
 }
 
-/** @throws {PsgdError} NOT_FINITE if a vector holds a NaN or infinity, which no aggregator can stand */
-export function requireFinite(vector: Readonly<Float32Array>, node: NodeId): void {
+/**
+ * @param subject - what the vector is, for people
+ * @throws {PsgdError} NOT_FINITE if it holds a NaN or infinity, which no aggregator can stand
+ */
+export function requireFinite(vector: Readonly<Float32Array>, subject: string): void {
   const place = vector.findIndex((value) => !Number.isFinite(value));
   if (place < 0) return;
   throw new PsgdError(
     "NOT_FINITE",
-    `contribution of ${nodeName(node)}: expected finite numbers, got ${vector[place]} at ${place}`,
-    { details: { node } },
+    `${subject}: expected finite numbers, got ${vector[place]} at ${place}`,
   );
 }
 

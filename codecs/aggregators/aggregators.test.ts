@@ -1,6 +1,6 @@
 import { seededRandom } from "@psgd/core";
 import { describe, expect, it } from "vitest";
-import { aggregatorNamed, requireFinite } from "./index.js";
+import { aggregatorNamed } from "./index.js";
 
 const OPTIONS = { byzantine: 2, chosen: 3, radius: 2 };
 const NAMES = [
@@ -67,7 +67,80 @@ describe.each(NAMES)("%s", (name) => {
       );
     }
   });
+
+  it.each([NaN, Infinity, -Infinity])("refuses %s first, and says where it is", (value) => {
+    const vectors = honest("not finite");
+    vectors[7][4] = value;
+    expect(() => aggregator.aggregate(vectors)).toThrow(
+      `NOT_FINITE: vector 7: expected finite numbers, got ${value} at 4`,
+    );
+  });
+
+  it("refuses fewer vectors than those that lie allow, and takes just enough", () => {
+    const least = name.endsWith("krum") ? 2 * 2 + 3 : 2 * 2 + 1;
+    expect(() => aggregator.aggregate(honest("few", least - 1))).toThrow(
+      `SETTINGS_INVALID: ${name}: expected at least ${least} nodes to stand 2 that lie, got ${least - 1}`,
+    );
+    expect(aggregator.aggregate(honest("few", least)).every(Number.isFinite)).toBe(true);
+  });
+
+  it("does not care who is who", () => {
+    const vectors = honest("order");
+    const result = aggregator.aggregate(vectors);
+    for (let turn = 1; turn < N; turn++) {
+      const turned = [...vectors.slice(turn), ...vectors.slice(0, turn)];
+      expect(distance(aggregator.aggregate(turned), result)).toBeLessThan(1e-6);
+    }
+  });
+
+  it.each([
+    ["on one side", 1e30, 1e30],
+    ["on both sides", 1e30, -1e30],
+    ["at the largest number there is", 3.4e38, 3.4e38],
+  ])("keeps its bound where f nodes send as much as they can %s", (_, one, other) => {
+    for (let seed = 0; seed < 20; seed++) {
+      const good = honest(`bound ${seed}`, N - 2);
+      const lies = [one, other].map((value) => new Float32Array(D).fill(value));
+      const previous = Float32Array.from(meanOfAll(good));
+      const options = { ...OPTIONS, chosen: N - 2 };
+      const result = aggregatorNamed(name, options).aggregate([...lies, ...good], previous);
+      expect(breach(name, result, good, previous), `seed ${seed}`).toBeLessThan(1e-5);
+    }
+  });
 });
+
+/** By how much a result is beyond what its rule promises of n − f honest vectors, whatever the others are. */
+function breach(
+  name: string,
+  result: Float32Array,
+  good: readonly Float32Array[],
+  previous: Float32Array,
+): number {
+  switch (name) {
+    // Each value lies among those of honest nodes.
+    case "median":
+    case "trimmed_mean":
+      return Math.max(
+        ...Array.from(result, (value, i) => {
+          const column = good.map((vector) => vector[i]);
+          return Math.max(Math.min(...column) - value, value - Math.max(...column));
+        }),
+      );
+    case "krum":
+      return Math.min(...good.map((vector) => distance(vector, result)));
+    case "multi_krum":
+      return distance(result, meanOfAll(good));
+    // Honest ones r around c, z at Δ from c: Σ‖xᵢ − z‖ ≤ Σ‖xᵢ − c‖ gives (n − f)(Δ − r) − f Δ ≤ (n − f) r.
+    case "geometric_median": {
+      const centre = meanOfAll(good);
+      const radius = Math.max(...good.map((vector) => distance(vector, centre)));
+      return distance(result, centre) - ((2 * good.length) / (good.length - 2)) * radius;
+    }
+    // Three rounds, in each of which nobody pulls by more than τ / n, and honest ones, within τ, pull back.
+    default:
+      return distance(result, previous) - (3 * 2 * OPTIONS.radius) / N;
+  }
+}
 
 describe("aggregators", () => {
   it("are what their definitions say, computed another way", () => {
@@ -112,20 +185,20 @@ describe("aggregators", () => {
 
   it("have the median of an even number in the middle of two", () => {
     const vectors = [1, 5, 2, 100].map((value) => Float32Array.of(value));
-    expect([...aggregatorNamed("median", OPTIONS).aggregate(vectors)]).toEqual([3.5]);
+    expect([...aggregatorNamed("median", { ...OPTIONS, byzantine: 1 }).aggregate(vectors)]).toEqual(
+      [3.5],
+    );
   });
 
   it("clip what each adds to the last result", () => {
-    const clipping = aggregatorNamed("centered_clipping", { ...OPTIONS, radius: 3 });
+    const clipping = aggregatorNamed("centered_clipping", {
+      ...OPTIONS,
+      byzantine: 0,
+      radius: 3,
+    });
     // From 0 the mean of 3 and −1, 1; from there that of 3 and −2, 0.5; and of 3 and −2.5, 0.25.
     const result = clipping.aggregate([Float32Array.of(1000), Float32Array.of(-1)]);
     expect(result[0]).toBeCloseTo(1.75, 5);
-  });
-
-  it("refuse what is not finite, by its node", () => {
-    expect(() => requireFinite(Float32Array.of(1, NaN), 4)).toThrow(
-      "NOT_FINITE: contribution of node 4: expected finite numbers, got NaN at 1",
-    );
   });
 
   it.each([

@@ -1,6 +1,6 @@
 import { PsgdError, meanOf } from "@psgd/core";
 import { requireAtLeast, requireWhole } from "../compressors/index.js";
-import type { Aggregator } from "./aggregator.js";
+import { requireEnough, requireFinite, type Aggregator } from "./aggregator.js";
 import { centeredClipping } from "./centered-clipping.js";
 import { coordinateMedian } from "./coordinate-median.js";
 import { geometricMedian } from "./geometric-median.js";
@@ -33,9 +33,21 @@ export function aggregatorNamed(name: string, options: AggregatorOptions): Aggre
   requireWhole(1, options.chosen, "chosen");
   requireAtLeast(0, options.radius, "radius");
   const create = Object.hasOwn(AGGREGATORS, name) ? AGGREGATORS[name] : undefined;
-  if (create !== undefined) return create(options);
+  if (create !== undefined) return guarded(create(options), options.byzantine);
   throw new PsgdError(
     "SETTINGS_INVALID",
     `parameter \`aggregator\`: expected one of ${Object.keys(AGGREGATORS).join(", ")}, got "${name}"; set it with \`--param aggregator=krum\``,
   );
+}
+
+/** The same, but it looks at its input first: some rules drop a NaN without a sign, others spread it. */
+function guarded(rule: Aggregator, byzantine: number): Aggregator {
+  return {
+    ...rule,
+    aggregate(vectors, previous) {
+      requireEnough(vectors.length, rule, byzantine);
+      for (const [index, vector] of vectors.entries()) requireFinite(vector, `vector ${index}`);
+      return rule.aggregate(vectors, previous);
+    },
+  };
 }

@@ -17,6 +17,15 @@ export function requireAtLeast(bound: number, value: number, name: string): numb
   throw wrong(name, `a number from ${bound}`, String(value), String(bound));
 }
 
+/**
+ * Of a momentum, or another part of the past that is kept.
+ * @throws {PsgdError} SETTINGS_INVALID unless a parameter is a number from 0, below 1
+ */
+export function requireBelowOne(value: number, name: string): number {
+  if (value >= 0 && value < 1) return value;
+  throw wrong(name, "a number from 0, below 1", String(value), "0.9");
+}
+
 /** @throws {PsgdError} SETTINGS_INVALID unless a parameter is a whole number from some bound on */
 export function requireWhole(bound: number, value: number, name: string): number {
   if (Number.isSafeInteger(value) && value >= bound) return value;

@@ -1,4 +1,4 @@
-import { requireAtLeast } from "../compressors/index.js";
+import { requireAtLeast, requireBelowOne } from "../compressors/index.js";
 import { FedAvgServer } from "../fedavg.js";
 
 /**
@@ -8,7 +8,7 @@ import { FedAvgServer } from "../fedavg.js";
 export abstract class AdaptiveServer extends FedAvgServer {
   readonly #rate = requireAtLeast(0, this.settings.param("server_rate", 0.1), "server_rate");
   readonly #tau = requireAtLeast(1e-12, this.settings.param("tau", 1e-3), "tau");
-  readonly #beta1 = requireAtLeast(0, this.settings.param("beta1", 0.9), "beta1");
+  readonly #beta1 = requireBelowOne(this.settings.param("beta1", 0.9), "beta1");
   readonly #mean = new Float32Array(this.layout.size);
   readonly #square = new Float32Array(this.layout.size);
 
