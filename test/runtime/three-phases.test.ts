@@ -328,6 +328,7 @@ describe("a submitter that is gone", () => {
     expect(fetched[0]!.files).toEqual(fetched[1]!.files);
     expect([...fetched[0]!.files.keys()].sort()).toEqual([
       "E-N(3)-R(1)-ID(0)-CODEC(Plain).csv",
+      "L-N(3)-R(1)-ID(0)-CODEC(Plain).csv",
       "T-N(3)-R(1)-ID(0)-CODEC(Plain).csv",
       "Training log @ node-0_00-00-00.log",
       "model/weights.bin",

@@ -1,4 +1,4 @@
-import type { NodeId, Random } from "@psgd/core";
+import type { NodeId } from "@psgd/core";
 import type { BlockMessage } from "@psgd/sgd";
 import { pack, unpack } from "@psgd/wire";
 
@@ -40,10 +40,9 @@ export class HarnessPost {
     return this.#open().length;
   }
 
-  /** Takes the next message of one of the open links. */
-  take(random: Random): { letter: Letter; message: BlockMessage } {
-    const open = this.#open();
-    const letter = open[random.uint32() % open.length]!.shift()!;
+  /** Takes the next message of one of the open links; `place` says of which. */
+  take(place: number): { letter: Letter; message: BlockMessage } {
+    const letter = this.#open()[place]!.shift()!;
     return { letter, message: unpack(letter.bytes) as BlockMessage };
   }
 

@@ -54,6 +54,8 @@ export interface HarnessPlan {
   readonly agreement: Agreement;
   readonly tolerance: number;
   readonly callTimeoutMs: number;
+  /** Which of so many things happens next, instead of one drawn at random. */
+  readonly choose?: (eventCount: number) => number;
   /** Looks at results itself; they are not checked then. */
   readonly probe?: HarnessProbe;
 }
@@ -195,9 +197,9 @@ export class HarnessRun {
       const ready = this.#all().filter(({ compute }) => compute !== undefined);
       const eventCount = ready.length + this.#post.openLinkCount;
       if (eventCount > 0) {
-        const next = this.#random.uint32() % eventCount;
+        const next = this.#plan.choose?.(eventCount) ?? this.#random.uint32() % eventCount;
         if (next < ready.length) ready[next]!.compute!();
-        else this.#deliver();
+        else this.#deliver(next - ready.length);
       } else if (this.#waiting().length > 0) {
         await this.#rescue();
       } else return;
@@ -219,8 +221,8 @@ export class HarnessRun {
     }
   }
 
-  #deliver(): void {
-    const { letter, message } = this.#post.take(this.#random);
+  #deliver(link: number): void {
+    const { letter, message } = this.#post.take(link);
     const { from, to, isBackup } = letter;
     this.#log.info(
       `----------- Node:${from} ${isBackup ? "Backup" : "Transmitting"} to ${to} successful -----------`,

@@ -32,6 +32,8 @@ export interface Experiment {
   readonly codecSeed?: number;
   /** Which order of events. @defaultValue 0 */
   readonly schedule?: number;
+  /** Chooses what happens next, instead of a schedule. */
+  readonly choose?: (eventCount: number) => number;
   /** In the place of the subject's codecs. */
   readonly wrap?: (codec: CodecClass) => CodecClass;
   /** What gradient descent would subtract for a block. @defaultValue gaussian, anew in each round */
@@ -97,10 +99,12 @@ export class CodecLab {
           stepCount: rounds,
           parameters,
           seed: experiment.codecSeed ?? seed,
+          ...(experiment.choose === undefined ? {} : { choose: experiment.choose }),
         }),
         ...{ sync, perTensor: false, agreement: "none", tolerance: Infinity, callTimeoutMs: 2000 },
         layout: layoutOf([{ name: "w", shape: [4, size / 4] }]),
         seed: experiment.codecSeed ?? seed,
+        ...(experiment.choose === undefined ? {} : { choose: experiment.choose }),
         probe: {
           delta: (place) => {
             if (place.round === 0) initial ??= place.weights.slice();
