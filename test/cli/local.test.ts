@@ -112,13 +112,13 @@ describe.concurrent("job-submit --local", () => {
     ])
       expect(stdout).toContain(line);
     const names = (await readdir(join(work, "good"))).sort();
-    expect(names.slice(0, 4)).toEqual(
-      ["E", "T"].flatMap((kind) =>
+    expect(names.slice(0, 6)).toEqual(
+      ["E", "L", "T"].flatMap((kind) =>
         [0, 1].map((id) => `${kind}-N(2)-R(1)-ID(${id})-CODEC(tutorial_codec.MyComCtrl).csv`),
       ),
     );
-    expect(names.slice(4)).toEqual([expect.stringMatching(/^job-\d{8}-\d{6}-\w{7}$/), "tmp_log"]);
-    const trace = await readFile(join(work, "good", names[2]!), "utf8");
+    expect(names.slice(6)).toEqual([expect.stringMatching(/^job-\d{8}-\d{6}-\w{7}$/), "tmp_log"]);
+    const trace = await readFile(join(work, "good", names[4]!), "utf8");
     expect(trace.trimEnd().split("\n")).toHaveLength(4);
   });
 

@@ -72,6 +72,7 @@ function sayWhatIsThere(dataset: string): void {
 Everything is in ${directory}:
   T-*.csv        loss, accuracy and bytes of every step, one file for each node
   E-*.csv        loss and accuracy on the test data after each epoch
+  L-*.csv        messages and bytes by codec, tensor, link and direction
   job-*/model/   the trained model: TensorFlow.js layers format and safetensors
   job-*/manifest.json   what ran, on what, and how it ended
   tmp_log/       the logs
