@@ -1,5 +1,5 @@
 import { AsgdClient, AsgdServer } from "./asgd.js";
-import { requireAtLeast } from "./compressors/index.js";
+import { requireAtLeast, requireBelowOne } from "./compressors/index.js";
 
 /*
  * Asynchronous gradient descent with Adam on the server.
@@ -31,8 +31,8 @@ const EPSILON = 1e-8;
 /** Takes a step of Adam with each gradient. */
 export class AdamServer extends AsgdServer {
   readonly #rate = requireAtLeast(0, this.settings.param("server_rate", 3e-5), "server_rate");
-  readonly #beta1 = requireAtLeast(0, this.settings.param("beta1", 0.9), "beta1");
-  readonly #beta2 = requireAtLeast(0, this.settings.param("beta2", 0.999), "beta2");
+  readonly #beta1 = requireBelowOne(this.settings.param("beta1", 0.9), "beta1");
+  readonly #beta2 = requireBelowOne(this.settings.param("beta2", 0.999), "beta2");
   #mean = new Float32Array(this.layout.size);
   #square = new Float32Array(this.layout.size);
   #beta1Power = 1;

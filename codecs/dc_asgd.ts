@@ -1,6 +1,6 @@
 import type { NodeId } from "@psgd/core";
 import { AsgdClient, AsgdServer } from "./asgd.js";
-import { requireAtLeast, requireOneOf } from "./compressors/index.js";
+import { requireAtLeast, requireBelowOne, requireOneOf } from "./compressors/index.js";
 
 /*
  * Asynchronous gradient descent that corrects gradients for how far the model has moved since they were computed.
@@ -40,7 +40,7 @@ export class DcAsgdServer extends AsgdServer {
     ) === "adaptive";
   readonly #lambda =
     requireAtLeast(0, this.settings.param("lambda", 0), "lambda") || (this.#isAdaptive ? 2 : 0.04);
-  readonly #momentum = requireAtLeast(0, this.settings.param("momentum", 0.95), "momentum");
+  readonly #momentum = requireBelowOne(this.settings.param("momentum", 0.95), "momentum");
   readonly #given = new Map<NodeId, Float32Array>();
   #meanSquare = new Float32Array(this.layout.size);
 

@@ -3,6 +3,7 @@ import {
   CompressedGradients,
   fp16,
   requireAtLeast,
+  requireBelowOne,
   requireWhole,
   subtract,
   topK,
@@ -44,7 +45,7 @@ import {
 /** Sends the largest of what has gathered. */
 export class Dgc extends CompressedGradients {
   readonly #fraction = this.settings.param("fraction", 0.001);
-  readonly #momentum = requireAtLeast(0, this.settings.param("momentum", 0.9), "momentum");
+  readonly #momentum = requireBelowOne(this.settings.param("momentum", 0.9), "momentum");
   readonly #warmupSteps = requireWhole(0, this.settings.param("warmup_steps", 0), "warmup_steps");
   readonly #clip = requireAtLeast(0, this.settings.param("clip", 0), "clip");
   #velocity = new Float32Array(this.layout.size);

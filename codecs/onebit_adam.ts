@@ -4,6 +4,7 @@ import {
   CompressedGradients,
   float32,
   requireAtLeast,
+  requireBelowOne,
   requireWhole,
   scaledSign,
   type Compressed,
@@ -46,8 +47,8 @@ export class OneBitAdam extends CompressedGradients {
   readonly #warmupSteps =
     requireWhole(0, this.settings.param("warmup_steps", 0), "warmup_steps") ||
     Math.ceil(this.settings.stepCount / 5);
-  readonly #beta1 = requireAtLeast(0, this.settings.param("beta1", 0.9), "beta1");
-  readonly #beta2 = requireAtLeast(0, this.settings.param("beta2", 0.999), "beta2");
+  readonly #beta1 = requireBelowOne(this.settings.param("beta1", 0.9), "beta1");
+  readonly #beta2 = requireBelowOne(this.settings.param("beta2", 0.999), "beta2");
   readonly #epsilon = requireAtLeast(0, this.settings.param("epsilon", 1e-8), "epsilon");
   readonly #dense = new Chain(undefined, float32());
   readonly #signs = new Chain(undefined, scaledSign());

@@ -12,7 +12,7 @@ import {
   type CodecContext,
   type NetEncapsulation,
 } from "@psgd/core";
-import { AllGather, requireAtLeast, requireWhole } from "./compressors/index.js";
+import { AllGather, requireBelowOne, requireWhole } from "./compressors/index.js";
 import {
   joined,
   orthonormalize,
@@ -57,7 +57,7 @@ export class PowerSgd extends Codec {
   static override readonly carries = "gradients";
 
   readonly #rank = requireWhole(1, this.settings.param("rank", 2), "rank");
-  readonly #lambda = requireAtLeast(0, this.settings.param("momentum", 0), "momentum");
+  readonly #lambda = requireBelowOne(this.settings.param("momentum", 0), "momentum");
   readonly #momentum = new Float32Array(this.layout.size);
   readonly #matrices: readonly Matrix[];
   /** Ranges that are sent as they are. */

@@ -12,7 +12,7 @@ import {
   type NodeId,
   type Random,
 } from "@psgd/core";
-import { packSigns, requireAtLeast, requireBytes, unpackSigns } from "./compressors/index.js";
+import { packSigns, requireBelowOne, requireBytes, unpackSigns } from "./compressors/index.js";
 
 /*
  * Signs up, the sign that most nodes have down: one bit for each value both ways.
@@ -84,7 +84,7 @@ export class SignSgdClient extends Codec {
   static override readonly carries = "gradients";
   static override readonly server = SignSgdServer;
 
-  readonly #beta = requireAtLeast(0, this.settings.param("momentum", 0.9), "momentum");
+  readonly #beta = requireBelowOne(this.settings.param("momentum", 0.9), "momentum");
   readonly #ownBlocks = new OwnBlocks(this.settings.nodeToBlocks[this.nodeId].length);
   readonly #mean = new Float32Array(this.layout.size);
   #awaitedStep: number | undefined;
