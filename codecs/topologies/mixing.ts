@@ -7,22 +7,37 @@ export type MixingMatrix = readonly (readonly number[])[];
 
 /**
  * Who takes how much of whom in a step. Between nodes that send to each other, Metropolis–Hastings: 1 / (1 + the larger
- * number of neighbours), which keeps the mean (Xiao & Boyd 2004, section 4); where ways go one way, each node deals out
- * equal shares of what it has, which keeps the sum (Assran et al. 2019, section 3).
+ * number of neighbours), which keeps the mean (Xiao & Boyd 2004, section 4); where ways go one way, equal shares.
  */
 export function mixingMatrix(topology: Topology, step: number): MixingMatrix {
-  const { nodeCount } = topology;
-  const lists = Array.from({ length: nodeCount }, (_, node) => topology.neighbours(node, step));
+  const lists = neighboursIn(topology, step);
   const isMutual = lists.every((list, node) => list.every((other) => lists[other].includes(node)));
-  const matrix = lists.map(() => new Array<number>(nodeCount).fill(0));
-  for (const [from, list] of lists.entries()) {
-    for (const to of list) {
-      const degree = isMutual ? Math.max(list.length, lists[to].length) : list.length;
-      matrix[to][from] = 1 / (1 + degree);
-    }
-  }
+  if (!isMutual) return equalShares(topology, step);
+  return fromShares(lists, (from, to) => 1 / (1 + Math.max(lists[from].length, lists[to].length)));
+}
+
+/**
+ * Each node deals out equal shares of what it has, to itself and to those it sends to, whoever they are: that keeps the
+ * sum (Assran et al. 2019, section 3).
+ */
+export function equalShares(topology: Topology, step: number): MixingMatrix {
+  const lists = neighboursIn(topology, step);
+  return fromShares(lists, (from) => 1 / (1 + lists[from].length));
+}
+
+function neighboursIn(topology: Topology, step: number): readonly (readonly NodeId[])[] {
+  return Array.from({ length: topology.nodeCount }, (_, node) => topology.neighbours(node, step));
+}
+
+function fromShares(
+  lists: readonly (readonly NodeId[])[],
+  shareOf: (from: NodeId, to: NodeId) => number,
+): MixingMatrix {
+  const matrix = lists.map(() => new Array<number>(lists.length).fill(0));
+  for (const [from, list] of lists.entries())
+    for (const to of list) matrix[to][from] = shareOf(from, to);
   // What nobody else takes stays.
-  for (let node = 0; node < nodeCount; node++)
+  for (let node = 0; node < lists.length; node++)
     matrix[node][node] = 1 - matrix.reduce((sum, row) => sum + row[node], 0);
   return matrix;
 }

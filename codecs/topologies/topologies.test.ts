@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   bytesPerStep,
   diameter,
+  equalShares,
   exponential,
   hierarchical,
   mesh,
@@ -89,6 +90,22 @@ describe("mixing times", () => {
     expect(mixingTime(mesh(9))).toBe(1);
     expect(mixingTime(onePeer(16))).toBe(4);
   });
+});
+
+describe("equal shares", () => {
+  it.each([hierarchical(6, 3), star(5), exponential(6)])(
+    "of $name: one for each and itself",
+    (topology) => {
+      const matrix = equalShares(topology, 0);
+      for (let from = 0; from < topology.nodeCount; from++) {
+        const list = topology.neighbours(from, 0);
+        for (const [to, row] of matrix.entries()) {
+          const takes = to === from || list.includes(to);
+          expect(row[from]).toBeCloseTo(takes ? 1 / (1 + list.length) : 0, 12);
+        }
+      }
+    },
+  );
 });
 
 it("says how far apart nodes are, and what a step costs", () => {
