@@ -42,29 +42,47 @@ function fromShares(
   return matrix;
 }
 
+/** Periods looked at, at most: a power of two. */
+const MOST_PERIODS = 2 ** 40;
+
 /**
  * Steps in which the distance from the mean of all nodes shrinks to 1/e, in the worst case: from the largest singular
- * value of the matrices of a period without their common part.
+ * value of the matrices without their common part, over as many periods as that takes. Over one period alone the distance
+ * may grow: where ways go one way, some nodes gather what many have.
  */
 export function mixingTime(topology: Topology): number {
-  const { nodeCount, period } = topology;
-  let shrinkage = 0;
-  let vector = Array.from({ length: nodeCount }, (_, i) => Math.sin(1 + i) + 0.1 * i);
+  const { period } = topology;
+  let matrix = mixingMatrix(topology, 0);
+  for (let step = 1; step < period; step++) matrix = product(mixingMatrix(topology, step), matrix);
+  for (let periods = 1; ; periods *= 2) {
+    const shrinkage = largestSingularValue(matrix);
+    if (shrinkage < 1e-12) return periods * period;
+    if (shrinkage < 1 / Math.E || periods === MOST_PERIODS)
+      return (-periods * period) / Math.log(Math.min(shrinkage, 1 - 1e-12));
+    matrix = product(matrix, matrix);
+  }
+}
+
+/** Of what a matrix does to vectors whose sum is 0, by power iteration. */
+function largestSingularValue(matrix: MixingMatrix): number {
+  let value = 0;
+  let vector = matrix.map((_, i) => Math.sin(1 + i) + 0.1 * i);
   for (let round = 0; round < 1000; round++) {
     vector = withoutMean(vector);
     const length = Math.hypot(...vector);
     if (length === 0) break;
-    vector = vector.map((value) => value / length);
-    let mixed = vector;
-    for (let step = 0; step < period; step++) mixed = times(mixingMatrix(topology, step), mixed);
-    mixed = withoutMean(mixed);
-    shrinkage = Math.hypot(...mixed);
-    if (shrinkage < 1e-12) break;
-    for (let step = period - 1; step >= 0; step--)
-      mixed = timesTransposed(mixingMatrix(topology, step), mixed);
-    vector = mixed;
+    const mixed = withoutMean(
+      times(
+        matrix,
+        vector.map((each) => each / length),
+      ),
+    );
+    const before = value;
+    value = Math.hypot(...mixed);
+    if (value < 1e-12 || Math.abs(value - before) < 1e-14 * value) break;
+    vector = timesTransposed(matrix, mixed);
   }
-  return shrinkage < 1e-12 ? period : -period / Math.log(Math.min(shrinkage, 1 - 1e-12));
+  return value;
 }
 
 /** Bytes that all nodes send in a step, on average over a period, if each tells its neighbours so many. */
@@ -95,4 +113,8 @@ function times(matrix: MixingMatrix, vector: readonly number[]): number[] {
 
 function timesTransposed(matrix: MixingMatrix, vector: readonly number[]): number[] {
   return vector.map((_, j) => matrix.reduce((sum, row, i) => sum + row[j] * vector[i], 0));
+}
+
+function product(a: MixingMatrix, b: MixingMatrix): MixingMatrix {
+  return a.map((row) => timesTransposed(b, row));
 }
