@@ -2,7 +2,7 @@ import { seededRandom } from "@psgd/core";
 import { describeCodec } from "@psgd/harness";
 import { describe, expect, it } from "vitest";
 import { AdPsgd } from "./ad_psgd.js";
-import { Cluster, shuffled } from "./testing/cluster.js";
+import { Cluster, answerOf, shuffled } from "./testing/cluster.js";
 
 const gaussian = (label: string, size: number): number[] => {
   const random = seededRandom(label);
@@ -54,6 +54,16 @@ describe("AD-PSGD", () => {
     expect(new Set(asked.map(({ to }) => to))).toEqual(new Set([1, 3, 5]));
     expect(new Set(asked.map(({ from }) => from))).toEqual(new Set([0, 2, 4]));
     expect(cluster.sentVectorBytes).toBe(30 * 3 * 8);
+  });
+
+  it.each([
+    [null, "expected a list of 2"],
+    [["ask", 3, new Float32Array(1)], "asking node: expected one of 2 ids"],
+    [["ask", 2, new Float32Array(2)], "weights of node 2: expected 1 values, got 2"],
+    [["answer", [1]], "weights of the node that was asked: expected a Float32Array"],
+  ])("refuses malformed content %#", (content, text) => {
+    const cluster = new Cluster({ codec: AdPsgd, nodeCount: 4, size: 1 });
+    expect(() => answerOf(cluster.nodes[1], content)).toThrow(text);
   });
 });
 

@@ -3,7 +3,7 @@ import { describeCodec } from "@psgd/harness";
 import { describe, expect, it } from "vitest";
 import { DPsgd } from "./d_psgd.js";
 import { mixingMatrix, topologyNamed } from "./topologies/index.js";
-import { Cluster, inEveryOrder, shuffled } from "./testing/cluster.js";
+import { Cluster, answerOf, inEveryOrder, shuffled } from "./testing/cluster.js";
 
 const gaussian = (label: string, size: number): number[] => {
   const random = seededRandom(label);
@@ -58,6 +58,16 @@ describe("D-PSGD", () => {
     const create = (): Cluster =>
       new Cluster({ codec: DPsgd, nodeCount: 4, parameters: { topology: "one-peer" } });
     expect(create).toThrow("expected a graph that stays the same with ways in both directions");
+  });
+
+  it.each([
+    [null, "expected a list of 3"],
+    [[1, 0.5, new Float32Array(3)], "step: expected a whole number from 0"],
+    [[2, 0, new Float32Array(3)], "neighbour: expected one of 2 ids"],
+    [[1, 0, new Float32Array(4)], "weights of node 1: expected 3 values, got 4"],
+  ])("refuses malformed content %#", (content, text) => {
+    const cluster = new Cluster({ codec: DPsgd, nodeCount: 5 });
+    expect(() => answerOf(cluster.nodes[0], content)).toThrow(text);
   });
 });
 

@@ -2,7 +2,7 @@ import { seededRandom } from "@psgd/core";
 import { describeCodec } from "@psgd/harness";
 import { describe, expect, it } from "vitest";
 import { Moshpit } from "./moshpit.js";
-import { Cluster, inEveryOrder, shuffled } from "./testing/cluster.js";
+import { Cluster, answerOf, inEveryOrder, shuffled } from "./testing/cluster.js";
 
 const gaussian = (label: string, size: number): number[] => {
   const random = seededRandom(label);
@@ -70,6 +70,24 @@ describe("Moshpit", () => {
       for (const result of cluster.runStep(0, ({ node }) => [2 ** node, node, 1], pick))
         expect([...result!]).toEqual([Math.fround(7 / 3), 1, 1]);
     });
+  });
+
+  it.each([1, -2, 2.5, NaN])("refuses groups of %d", (group_size) => {
+    const create = (): Cluster =>
+      new Cluster({ codec: Moshpit, nodeCount: 3, parameters: { group_size } });
+    expect(create).toThrow("parameter `group_size`: expected a whole number from 2");
+  });
+
+  it.each([
+    [null, "expected a list of 3"],
+    [[1, -1, new Float32Array(3)], "step: expected a whole number from 0"],
+    [[3, 0, new Float32Array(3)], "member of the group: expected one of 2 ids"],
+    [[1, 0, [1, 2, 3]], "weights of node 1: expected a Float32Array"],
+    [[1, 0, new Float32Array(2)], "weights of node 1: expected 3 values, got 2"],
+  ])("refuses malformed content %#", (content, text) => {
+    const parameters = { group_size: 2 };
+    const cluster = new Cluster({ codec: Moshpit, nodeCount: 4, parameters });
+    expect(() => answerOf(cluster.nodes[0], content)).toThrow(text);
   });
 });
 

@@ -8,6 +8,7 @@ import {
   requireList,
   requireVector,
   type BlockWeight,
+  type GlobalSettings,
   type NetEncapsulation,
   type NodeId,
 } from "@psgd/core";
@@ -44,9 +45,7 @@ import { requireWhole } from "./compressors/index.js";
 export class Moshpit extends Codec {
   static override readonly carries = "weights";
 
-  readonly #base =
-    requireWhole(0, this.settings.param("group_size", 0), "group_size") ||
-    Math.max(2, Math.ceil(Math.sqrt(this.settings.nodeCount)));
+  readonly #base = groupSizeOf(this.settings);
   readonly #axes = axisCount(this.settings.nodeCount, this.#base);
   readonly #ownBlocks = new OwnBlocks(this.settings.nodeToBlocks[this.nodeId].length);
   /** By step and sender; this node's own are among them. */
@@ -105,6 +104,13 @@ export class Moshpit extends Codec {
     // What comes for this step from now on is of a step that is over.
     this.#step++;
   }
+}
+
+/** @throws {PsgdError} SETTINGS_INVALID for 1, too: nobody would ever meet anybody. */
+function groupSizeOf(settings: GlobalSettings): number {
+  const size = settings.param("group_size", 0);
+  if (size === 0) return Math.max(2, Math.ceil(Math.sqrt(settings.nodeCount)));
+  return requireWhole(2, size, "group_size");
 }
 
 /** How many digits the largest id has. */

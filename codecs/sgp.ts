@@ -11,7 +11,7 @@ import {
   type NetEncapsulation,
   type NodeId,
 } from "@psgd/core";
-import { mixingMatrix, topologyNamed, type MixingMatrix } from "./topologies/index.js";
+import { equalShares, topologyNamed, type MixingMatrix } from "./topologies/index.js";
 
 /*
  * Stochastic gradient push: in each step a node gives a share of its model to the next one on a graph of one-way streets,
@@ -63,7 +63,7 @@ export class Sgp extends Codec {
     const { nodeCount } = this.settings;
     const topology = topologyNamed(this.settings.param("topology", "one-peer"), nodeCount);
     this.#matrices = Array.from({ length: topology.period }, (_, step) =>
-      mixingMatrix(topology, step),
+      equalShares(topology, step),
     );
   }
 

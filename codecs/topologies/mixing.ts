@@ -7,49 +7,82 @@ export type MixingMatrix = readonly (readonly number[])[];
 
 /**
  * Who takes how much of whom in a step. Between nodes that send to each other, Metropolis–Hastings: 1 / (1 + the larger
- * number of neighbours), which keeps the mean (Xiao & Boyd 2004, section 4); where ways go one way, each node deals out
- * equal shares of what it has, which keeps the sum (Assran et al. 2019, section 3).
+ * number of neighbours), which keeps the mean (Xiao & Boyd 2004, section 4); where ways go one way, equal shares.
  */
 export function mixingMatrix(topology: Topology, step: number): MixingMatrix {
-  const { nodeCount } = topology;
-  const lists = Array.from({ length: nodeCount }, (_, node) => topology.neighbours(node, step));
+  const lists = neighboursIn(topology, step);
   const isMutual = lists.every((list, node) => list.every((other) => lists[other].includes(node)));
-  const matrix = lists.map(() => new Array<number>(nodeCount).fill(0));
-  for (const [from, list] of lists.entries()) {
-    for (const to of list) {
-      const degree = isMutual ? Math.max(list.length, lists[to].length) : list.length;
-      matrix[to][from] = 1 / (1 + degree);
-    }
-  }
+  if (!isMutual) return equalShares(topology, step);
+  return fromShares(lists, (from, to) => 1 / (1 + Math.max(lists[from].length, lists[to].length)));
+}
+
+/**
+ * Each node deals out equal shares of what it has, to itself and to those it sends to, whoever they are: that keeps the
+ * sum (Assran et al. 2019, section 3).
+ */
+export function equalShares(topology: Topology, step: number): MixingMatrix {
+  const lists = neighboursIn(topology, step);
+  return fromShares(lists, (from) => 1 / (1 + lists[from].length));
+}
+
+function neighboursIn(topology: Topology, step: number): readonly (readonly NodeId[])[] {
+  return Array.from({ length: topology.nodeCount }, (_, node) => topology.neighbours(node, step));
+}
+
+function fromShares(
+  lists: readonly (readonly NodeId[])[],
+  shareOf: (from: NodeId, to: NodeId) => number,
+): MixingMatrix {
+  const matrix = lists.map(() => new Array<number>(lists.length).fill(0));
+  for (const [from, list] of lists.entries())
+    for (const to of list) matrix[to][from] = shareOf(from, to);
   // What nobody else takes stays.
-  for (let node = 0; node < nodeCount; node++)
+  for (let node = 0; node < lists.length; node++)
     matrix[node][node] = 1 - matrix.reduce((sum, row) => sum + row[node], 0);
   return matrix;
 }
 
+/** Periods looked at, at most: a power of two. */
+const MOST_PERIODS = 2 ** 40;
+
 /**
  * Steps in which the distance from the mean of all nodes shrinks to 1/e, in the worst case: from the largest singular
- * value of the matrices of a period without their common part.
+ * value of the matrices without their common part, over as many periods as that takes. Over one period alone the distance
+ * may grow: where ways go one way, some nodes gather what many have.
  */
 export function mixingTime(topology: Topology): number {
-  const { nodeCount, period } = topology;
-  let shrinkage = 0;
-  let vector = Array.from({ length: nodeCount }, (_, i) => Math.sin(1 + i) + 0.1 * i);
+  const { period } = topology;
+  let matrix = mixingMatrix(topology, 0);
+  for (let step = 1; step < period; step++) matrix = product(mixingMatrix(topology, step), matrix);
+  for (let periods = 1; ; periods *= 2) {
+    const shrinkage = largestSingularValue(matrix);
+    if (shrinkage < 1e-12) return periods * period;
+    if (shrinkage < 1 / Math.E || periods === MOST_PERIODS)
+      return (-periods * period) / Math.log(Math.min(shrinkage, 1 - 1e-12));
+    matrix = product(matrix, matrix);
+  }
+}
+
+/** Of what a matrix does to vectors whose sum is 0, by power iteration. */
+function largestSingularValue(matrix: MixingMatrix): number {
+  let value = 0;
+  let vector = matrix.map((_, i) => Math.sin(1 + i) + 0.1 * i);
   for (let round = 0; round < 1000; round++) {
     vector = withoutMean(vector);
     const length = Math.hypot(...vector);
     if (length === 0) break;
-    vector = vector.map((value) => value / length);
-    let mixed = vector;
-    for (let step = 0; step < period; step++) mixed = times(mixingMatrix(topology, step), mixed);
-    mixed = withoutMean(mixed);
-    shrinkage = Math.hypot(...mixed);
-    if (shrinkage < 1e-12) break;
-    for (let step = period - 1; step >= 0; step--)
-      mixed = timesTransposed(mixingMatrix(topology, step), mixed);
-    vector = mixed;
+    const mixed = withoutMean(
+      times(
+        matrix,
+        vector.map((each) => each / length),
+      ),
+    );
+    const before = value;
+    value = Math.hypot(...mixed);
+    if (value < 1e-12 || Math.abs(value - before) < 1e-14 * value) break;
+    vector = timesTransposed(matrix, mixed);
   }
-  return shrinkage < 1e-12 ? period : -period / Math.log(Math.min(shrinkage, 1 - 1e-12));
+  return value;
 }
 
 /** Bytes that all nodes send in a step, on average over a period, if each tells its neighbours so many. */
@@ -80,4 +113,8 @@ function times(matrix: MixingMatrix, vector: readonly number[]): number[] {
 
 function timesTransposed(matrix: MixingMatrix, vector: readonly number[]): number[] {
   return vector.map((_, j) => matrix.reduce((sum, row, i) => sum + row[j] * vector[i], 0));
+}
+
+function product(a: MixingMatrix, b: MixingMatrix): MixingMatrix {
+  return a.map((row) => timesTransposed(b, row));
 }

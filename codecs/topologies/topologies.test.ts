@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   bytesPerStep,
   diameter,
+  equalShares,
   exponential,
   hierarchical,
   mesh,
@@ -12,6 +13,7 @@ import {
   routesOver,
   star,
   topologyNamed,
+  type Topology,
 } from "./index.js";
 
 const ALL = [1, 2, 3, 5, 8, 12, 16].flatMap((n) => [
@@ -89,6 +91,56 @@ describe("mixing times", () => {
     expect(mixingTime(mesh(9))).toBe(1);
     expect(mixingTime(onePeer(16))).toBe(4);
   });
+});
+
+/** What is left of a deviation after many steps, rescaled in each so that nothing vanishes: steps for 1/e in the long run. */
+function longRunTime(topology: Topology): number {
+  const { nodeCount } = topology;
+  const matrix = mixingMatrix(topology, 0);
+  let values = Array.from({ length: nodeCount }, (_, i) => Math.sin(i * i));
+  let logarithm = 0;
+  for (let step = 0; step < 600; step++) {
+    values = matrix.map((row) => row.reduce((sum, share, j) => sum + share * values[j], 0));
+    const mean = values.reduce((sum, value) => sum + value, 0) / nodeCount;
+    values = values.map((value) => value - mean);
+    const length = Math.hypot(...values);
+    values = values.map((value) => value / length);
+    if (step >= 300) logarithm += Math.log(length);
+  }
+  return -300 / logarithm;
+}
+
+it.each([3, 6, 12])(
+  "a mixing time is that of many steps where one step may add to the distance (two hubs of %i)",
+  (half) => {
+    // Each hub hears one half of the others and tells the other half.
+    const others = Array.from({ length: 2 * half }, (_, i) => 2 + i);
+    const lists = [
+      others.slice(half),
+      others.slice(0, half),
+      ...others.map((i) => [+(i >= 2 + half)]),
+    ];
+    const topology = topologyNamed(JSON.stringify(lists), lists.length);
+    const time = mixingTime(topology);
+    expect(time).toBeGreaterThan(longRunTime(topology));
+    expect(time).toBeLessThan(5 * longRunTime(topology));
+  },
+);
+
+describe("equal shares", () => {
+  it.each([hierarchical(6, 3), star(5), exponential(6)])(
+    "of $name: one for each and itself",
+    (topology) => {
+      const matrix = equalShares(topology, 0);
+      for (let from = 0; from < topology.nodeCount; from++) {
+        const list = topology.neighbours(from, 0);
+        for (const [to, row] of matrix.entries()) {
+          const takes = to === from || list.includes(to);
+          expect(row[from]).toBeCloseTo(takes ? 1 / (1 + list.length) : 0, 12);
+        }
+      }
+    },
+  );
 });
 
 it("says how far apart nodes are, and what a step costs", () => {
