@@ -12,7 +12,12 @@ import {
   type NetEncapsulation,
   type NodeId,
 } from "@psgd/core";
-import { requireAtLeast, requireBytes, requireWhole } from "./compressors/index.js";
+import {
+  requireAtLeast,
+  requireBytes,
+  requireWhole,
+  requireWholeBetween,
+} from "./compressors/index.js";
 import { BitReader, BitWriter } from "./compressors/bits.js";
 
 /*
@@ -181,12 +186,7 @@ export class LaqClient extends Codec {
 }
 
 function bitsOf(codec: Codec): number {
-  const bits = requireWhole(1, codec.settings.param("bits", 4), "bits");
-  if (bits <= 8) return bits;
-  throw new PsgdError(
-    "SETTINGS_INVALID",
-    `parameter \`bits\`: expected 1 to 8, got ${bits}; set it with \`--param bits=4\``,
-  );
+  return requireWholeBetween(1, 8, codec.settings.param("bits", 4), "bits");
 }
 
 /** Each value's place on the grid of 2^bits points from −R to R, to the nearest. */

@@ -1,5 +1,5 @@
-import { PsgdError, type NodeId } from "@psgd/core";
-import { requireWhole, type Quantizer } from "./compressors/index.js";
+import type { NodeId } from "@psgd/core";
+import { requireWholeBetween, type Quantizer } from "./compressors/index.js";
 import { QuantizedServer } from "./quantized/answering-server.js";
 import { gridQuantizer, wholeGrid } from "./quantized/grid-quantizer.js";
 import { QuantizedModelClient } from "./quantized/quantized-model.js";
@@ -35,12 +35,8 @@ const MAX_TURNS = 16;
 const TOLERANCE = 1e-4;
 
 function quantizerOf(bits: number): Quantizer {
-  if (requireWhole(2, bits, "bits") <= 8)
-    return gridQuantizer(`lossaware(${bits})`, wholeGrid(bits), 3);
-  throw new PsgdError(
-    "SETTINGS_INVALID",
-    `parameter \`bits\`: expected 2 to 8, got ${bits}; set it with \`--param bits=8\``,
-  );
+  requireWholeBetween(2, 8, bits, "bits");
+  return gridQuantizer(`lossaware(${bits})`, wholeGrid(bits), 3);
 }
 
 /** Holds the weights in full. */

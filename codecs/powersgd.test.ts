@@ -131,6 +131,23 @@ describe("PowerSGD", () => {
   });
 
   it.each([
+    [0, 1],
+    [0, 2],
+    [1, 2],
+    [1, 3],
+    [2, 3],
+  ])("finds rank %i, and then rank %i all the same", (before, after) => {
+    const nodes = cluster(2, { rank: after });
+    const rest = new Array<number>(COLUMNS).fill(0);
+    nodes.runStep(0, () => [...matrixOfRank(before, "before"), ...rest]);
+    const matrix = matrixOfRank(after, "after");
+    // What rounding has left over of the first step comes now, too.
+    const results = nodes.runStep(1, () => [...matrix, ...rest], shuffled("order"));
+    expect(distance(results[0]!, [...matrix, ...rest])).toBeLessThan(1e-3 * Math.hypot(...matrix));
+    expect(results[1]).toEqual(results[0]);
+  });
+
+  it.each([
     [undefined, "expected a list of 4"],
     [[1, 0, 2, new Float32Array(1)], "phase: expected one of 2 ids"],
     [[1, 0, 0, new Float32Array(1)], "part of node 1: expected 33 values, got 1"],

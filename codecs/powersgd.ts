@@ -16,6 +16,7 @@ import { AllGather, requireBelowOne, requireWhole } from "./compressors/index.js
 import {
   joined,
   orthonormalize,
+  restoreLostColumns,
   timesQ,
   transposedTimesP,
   writeProduct,
@@ -29,8 +30,8 @@ import {
  * 1. A node adds what was left out so far: M = g + e. For each tensor that is a matrix it sends P = M Q to all others, and
  *    the other tensors as they are.
  * 2. With those of all nodes, each makes the columns of the mean of P orthonormal, and sends Q = Mᵀ P.
- * 3. With the mean of Q, the result is P Qᵀ, and e ← M − P Qᵀ. Q is where the next step begins. Means are in order of node
- *    ids, so all nodes have the same bits.
+ * 3. With the mean of Q, the result is P Qᵀ, and e ← M − P Qᵀ. Q is where the next step begins; a column that is 0 begins
+ *    anew. Means are in order of node ids, so all nodes have the same bits.
  *
  * Needs: ssgd or asgd (a step waits for all nodes in both); any redundancy, a node sends the mean of its own blocks; no
  * server; one codec for the model or one for each tensor. Tensors of more than two axes are matrices whose columns are the
@@ -39,7 +40,7 @@ import {
  * Sends: `[node, step, 0, P and the rest]`, then `[node, step, 1, Q]`: 4 · (Σ (a + b) · rank + d₁) · n · (n − 1) bytes per step
  * over the whole cluster, Σ over the matrices of a × b, d₁ the values of other tensors.
  *
- * State: e and m, 8d bytes, and Q.
+ * State: e and m, 8d bytes, and Q, now and as it was at first.
  *
  * Error feedback: yes. Each node keeps the difference of its own M to what all applied.
  *
@@ -81,8 +82,9 @@ export class PowerSgd extends Codec {
       if (shape.length < 2 || (rows + columns) * rank >= size) return true;
       // The same on all nodes, and not the same for all tensors.
       const random = seededRandom(`PowerSGD ${name}`);
-      const q = Float32Array.from({ length: columns * rank }, () => random.normal());
-      matrices.push({ offset, rows, columns, q, p: new Float32Array(rows * rank) });
+      const start = Float32Array.from({ length: columns * rank }, () => random.normal());
+      const p = new Float32Array(rows * rank);
+      matrices.push({ offset, rows, columns, start, q: start.slice(), p });
       return false;
     });
     this.#matrices = matrices;
@@ -179,6 +181,7 @@ export class PowerSgd extends Codec {
     for (const matrix of this.#matrices) {
       matrix.q = mean.slice(from, (from += matrix.columns * rank));
       writeProduct(matrix, rank, result);
+      restoreLostColumns(matrix, rank);
     }
     from = 0;
     const gradient = this.#gradient;

@@ -57,6 +57,10 @@ describe("SGQ", () => {
       expect(((content as unknown[]).at(-1) as Uint8Array).length).toBe(254);
   });
 
+  it.each([1, 2.5, 9])("refuses %d bits", (bits) => {
+    expect(() => job({ bits })).toThrow("parameter `bits`: expected");
+  });
+
   it.each([
     [[0], "expected a list of 2"],
     [[0, "x"], "quantized vector: expected bytes, got string"],

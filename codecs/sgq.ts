@@ -1,5 +1,5 @@
 import type { NodeId } from "@psgd/core";
-import { requireWhole, type Quantizer } from "./compressors/index.js";
+import { requireWholeBetween, type Quantizer } from "./compressors/index.js";
 import { QuantizedClient, QuantizedServer } from "./quantized/answering-server.js";
 import { gridQuantizer, seen } from "./quantized/grid-quantizer.js";
 
@@ -29,7 +29,7 @@ import { gridQuantizer, seen } from "./quantized/grid-quantizer.js";
  */
 
 function quantizerOf(bits: number): Quantizer {
-  const half = 2 ** (requireWhole(2, bits, "bits") - 1) - 1;
+  const half = 2 ** (requireWholeBetween(2, 8, bits, "bits") - 1) - 1;
   const upper = Array.from(
     { length: half },
     (_, i) => Math.tan(Math.PI / (4 * half)) / Math.tan(((half - i) * Math.PI) / (4 * half)),

@@ -3,10 +3,22 @@ export interface Matrix {
   readonly offset: number;
   readonly rows: number;
   readonly columns: number;
+  /** The first Q, and where its columns begin anew. */
+  readonly start: Readonly<Float32Array>;
   /** columns × rank, by rows. */
   q: Float32Array;
   /** rows × rank, by rows, once the mean is there. */
   p: Float32Array;
+}
+
+/**
+ * Columns of Q that came to 0 begin anew, in place. A gradient of 0, or of a lower rank than Q, leaves nothing of them, and
+ * the power method finds nothing from 0: their rank would be lost to all steps to come.
+ */
+export function restoreLostColumns({ q, columns, start }: Matrix, rank: number): void {
+  for (let k = 0; k < rank; k++)
+    if (columnLength(q, k, columns, rank) === 0)
+      for (let i = k; i < q.length; i += rank) q[i] = start[i];
 }
 
 /** M Q. */

@@ -32,6 +32,17 @@ export function requireWhole(bound: number, value: number, name: string): number
   throw wrong(name, `a whole number from ${bound}`, String(value), String(bound));
 }
 
+/** @throws {PsgdError} SETTINGS_INVALID unless a parameter is a whole number between two bounds, which are in it */
+export function requireWholeBetween(
+  low: number,
+  high: number,
+  value: number,
+  name: string,
+): number {
+  if (Number.isSafeInteger(value) && value >= low && value <= high) return value;
+  throw wrong(name, `a whole number from ${low} to ${high}`, String(value), String(high));
+}
+
 function wrong(name: string, expected: string, got: string, example: string): PsgdError {
   return new PsgdError(
     "SETTINGS_INVALID",
