@@ -22,7 +22,7 @@ import { requireAtLeast, requireBelowOne, requireOneOf } from "./compressors/ind
  *
  * Parameters: that of `asgd`, and
  * - `variant` ("adaptive" or "constant", default "adaptive"): of λ: DC-ASGD-a and DC-ASGD-c.
- * - `lambda` (number from 0, default 0, which stands for 2 with the adaptive and 0.04 with the constant variant): λ₀ or λ.
+ * - `lambda` (number from 0, default 2 with the adaptive and 0.04 with the constant variant): λ₀ or λ; 0 is `asgd`, bit for bit.
  * - `momentum` (number from 0, below 1, default 0.95): of MS.
  *
  * Source: Zheng et al. 2017, arXiv 1609.08326, Algorithm 2 and section 6; constants of Parallel-SGD's `DCASGDServerCodec`.
@@ -38,8 +38,11 @@ export class DcAsgdServer extends AsgdServer {
       this.settings.param("variant", "adaptive"),
       "variant",
     ) === "adaptive";
-  readonly #lambda =
-    requireAtLeast(0, this.settings.param("lambda", 0), "lambda") || (this.#isAdaptive ? 2 : 0.04);
+  readonly #lambda = requireAtLeast(
+    0,
+    this.settings.param("lambda", this.#isAdaptive ? 2 : 0.04),
+    "lambda",
+  );
   readonly #momentum = requireBelowOne(this.settings.param("momentum", 0.95), "momentum");
   readonly #given = new Map<NodeId, Float32Array>();
   #meanSquare = new Float32Array(this.layout.size);
@@ -58,7 +61,7 @@ export class DcAsgdServer extends AsgdServer {
       const lambda = this.#isAdaptive
         ? this.#lambda / Math.sqrt(square[i] + EPSILON)
         : this.#lambda;
-      displacement[i] -= rate * (g + lambda * g * g * (displacement[i] - given[i]));
+      displacement[i] -= gradient[i] + rate * lambda * g * g * (displacement[i] - given[i]);
     }
     given.set(displacement);
     this.#given.set(nodeId, given);

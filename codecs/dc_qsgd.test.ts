@@ -71,9 +71,10 @@ describe("DC-QSGD", () => {
   });
 });
 
-describeCodec("dc_qsgd.DcQsgdClient", DcQsgdClient, {
-  sync: "asgd",
-  // The kit's gradients are large, and the correction grows with their square.
-  parameters: { lambda: 0.001 },
-  seedCount: 60,
-});
+for (const sync of ["asgd", "ssp"] as const)
+  describeCodec("dc_qsgd.DcQsgdClient", DcQsgdClient, {
+    sync,
+    // The kit's gradients are large, and the correction grows with their square.
+    parameters: { lambda: 0.001 },
+    seedCount: 60,
+  });

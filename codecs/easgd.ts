@@ -62,7 +62,7 @@ export class EasgdServer extends Codec {
   }
 
   override importState(state: unknown): void {
-    this.#centre = state as Float32Array | undefined;
+    this.#centre = (state as Float32Array | undefined)?.slice();
   }
 }
 

@@ -36,13 +36,37 @@ describe("FedAsync", () => {
     }
   });
 
-  it("is local training with one client and alpha 1", () => {
-    const cluster = job({ alpha: 1 });
-    for (let step = 0; step < 4; step++) {
-      const [result] = cluster.runStep(step, ({ node }) => [node === 0 ? step + 1 : 0]);
-      if (step === 0) expect(result![0]).toBe(1);
+  it.each([
+    [{ staleness_function: "polynomial", a: 2 }, (x: number) => (x + 1) ** -2],
+    [{ staleness_function: "hinge", a: 3, b: 1 }, (x: number) => (x < 2 ? 1 : 1 / (3 * x - 2))],
+  ])("is told by `a` and `b` how much the older count: %j", (parameters, s) => {
+    for (const age of [0, 1, 2, 5]) {
+      const cluster = job({ ...parameters, alpha: 0.5 });
+      for (let t = 0; t < age; t++) visit(cluster, 0, t);
+      expect(visit(cluster, 1, 0)[0], `${age} updates old`).toBeCloseTo(0.5 * s(age), 6);
     }
-    expect(visit(cluster, 9, 100)[0]).toBe(9);
+  });
+
+  it("is local training with one client and alpha 1", () => {
+    const cluster = job({ alpha: 1 }, 1);
+    for (const [step, weights] of [3, -0.1, 7, 1e-9].entries())
+      expect([...cluster.runStep(step, () => [weights])[0]!]).toEqual([Math.fround(weights)]);
+  });
+
+  it.each([0, -1, 1.5, NaN])("refuses an alpha of %d", (alpha) => {
+    expect(() => job({ alpha })).toThrow(
+      `parameter \`alpha\`: expected a number above 0, at most 1, got ${alpha}`,
+    );
+  });
+
+  it("leaves a state alone that it was given", () => {
+    const [first, second] = [job(), job()];
+    visit(first, 8, 0);
+    const state = first.server!.exportState();
+    const before = structuredClone(state);
+    second.server!.importState(state);
+    visit(second, 2, 0);
+    expect(state).toEqual(before);
   });
 
   it("holds clients near the model that they began with", () => {

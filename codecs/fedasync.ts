@@ -8,7 +8,7 @@ import {
   type NetEncapsulation,
 } from "@psgd/core";
 import { VisitingClient } from "./asynchronous/visiting-client.js";
-import { requireAtLeast, requireOneOf } from "./compressors/index.js";
+import { requireAtLeast, requireOneOf, requireShare } from "./compressors/index.js";
 
 /*
  * Asynchronous federated averaging: the server mixes each client's model into its own when it comes, the less the older
@@ -33,25 +33,30 @@ import { requireAtLeast, requireOneOf } from "./compressors/index.js";
  * Parameters
  * - `local_steps` (whole number from 1, default 10): steps between two visits.
  * - `alpha` (more than 0, at most 1, default 0.6): how much of a fresh model is mixed in.
- * - `staleness_function` ("polynomial", "hinge" or "constant", default "polynomial"): s(x) = (x + 1)^−0.5; or 1 up to 4, then
- *   1 / (10 (x − 4) + 1); or 1.
+ * - `staleness_function` ("polynomial", "hinge" or "constant", default "polynomial"): s(x) = (x + 1)^−a; or 1 up to b, then
+ *   1 / (a (x − b) + 1); or 1.
+ * - `a` (number from 0, default 0.5 with the polynomial and 10 with the hinge): more: old models count less.
+ * - `b` (number from 0, default 4): of the hinge: more: models count in full for longer.
  * - `rho` (number from 0, default 0.005): how near clients are held to wₛ.
  *
  * Source: Xie et al. 2019, arXiv 1903.03934, Algorithm 1 and section 5.2.
  */
 
-/** By name: what is left of a model that is so many updates old. */
+/** By name: what is left of a model that is `x` updates old, and the paper's `a`. */
 const STALENESS = {
-  polynomial: (x: number) => (x + 1) ** -0.5,
-  hinge: (x: number) => (x <= 4 ? 1 : 1 / (10 * (x - 4) + 1)),
-  constant: () => 1,
+  polynomial: { share: (x: number, a: number) => (x + 1) ** -a, a: 0.5 },
+  hinge: {
+    share: (x: number, a: number, b: number) => (x <= b ? 1 : 1 / (a * (x - b) + 1)),
+    a: 10,
+  },
+  constant: { share: () => 1, a: 0 },
 };
 
 /** Mixes in what comes. */
 export class FedAsyncServer extends Codec {
   static override readonly carries = "weights";
 
-  readonly #alpha = requireAtLeast(0, this.settings.param("alpha", 0.6), "alpha");
+  readonly #alpha = requireShare(this.settings.param("alpha", 0.6), "alpha");
   readonly #staleness =
     STALENESS[
       requireOneOf(
@@ -60,6 +65,8 @@ export class FedAsyncServer extends Codec {
         "staleness_function",
       )
     ];
+  readonly #a = requireAtLeast(0, this.settings.param("a", this.#staleness.a), "a");
+  readonly #b = requireAtLeast(0, this.settings.param("b", 4), "b");
   #model: Float32Array | undefined;
   #version = 0;
 
@@ -69,7 +76,8 @@ export class FedAsyncServer extends Codec {
     requireVector(weights, this.layout.size, `weights of node ${nodeId}`);
     requireCount(version, `version of node ${nodeId}`);
     const model = (this.#model ??= this.weights.slice());
-    const share = this.#alpha * this.#staleness(Math.max(0, this.#version - version));
+    const age = Math.max(0, this.#version - version);
+    const share = this.#alpha * this.#staleness.share(age, this.#a, this.#b);
     for (let i = 0; i < model.length; i++) model[i] = (1 - share) * model[i] + share * weights[i];
     this.#version++;
     return netEncapsulation(nodeId, [model, this.#version]);
@@ -81,7 +89,7 @@ export class FedAsyncServer extends Codec {
 
   override importState(state: unknown): void {
     const saved = state as { model: Float32Array | undefined; version: number };
-    this.#model = saved.model;
+    this.#model = saved.model?.slice();
     this.#version = saved.version;
   }
 }

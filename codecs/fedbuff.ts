@@ -83,7 +83,7 @@ export class FedBuffServer extends Codec {
       count: number;
       version: number;
     };
-    this.#model = saved.model;
+    this.#model = saved.model?.slice();
     this.#sum = saved.sum.slice();
     this.#count = saved.count;
     this.#version = saved.version;

@@ -73,7 +73,7 @@ export abstract class VisitingClient extends Codec {
 
   override importState(state: unknown): void {
     const saved = state as { start: Float32Array | undefined; version: number };
-    this.#start = saved.start;
+    this.#start = saved.start?.slice();
     this.#version = saved.version;
   }
 }

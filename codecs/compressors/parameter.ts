@@ -26,6 +26,15 @@ export function requireBelowOne(value: number, name: string): number {
   throw wrong(name, "a number from 0, below 1", String(value), "0.9");
 }
 
+/**
+ * Of how much is taken of something.
+ * @throws {PsgdError} SETTINGS_INVALID unless a parameter is a number above 0, at most 1
+ */
+export function requireShare(value: number, name: string): number {
+  if (value > 0 && value <= 1) return value;
+  throw wrong(name, "a number above 0, at most 1", String(value), "0.5");
+}
+
 /** @throws {PsgdError} SETTINGS_INVALID unless a parameter is a whole number from some bound on */
 export function requireWhole(bound: number, value: number, name: string): number {
   if (Number.isSafeInteger(value) && value >= bound) return value;

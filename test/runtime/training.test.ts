@@ -1,6 +1,7 @@
 import { Codec, netEncapsulation, type BlockWeight, type NetEncapsulation } from "@psgd/core";
 import { fetchResults } from "@psgd/runtime";
 import { describe, expect, it } from "vitest";
+import { FedAsyncClient, FedAsyncServer } from "../../codecs/fedasync.js";
 import { FedAvgClient, FedAvgServer } from "../../codecs/fedavg.js";
 import { Plain } from "../../codecs/plain.js";
 import { TestCluster, testJob, tinyDataset, type TestJob } from "./test-cluster.js";
@@ -22,7 +23,20 @@ class Misaddresser extends Codec {
   }
 }
 
-const CODECS = { Plain, FedAvgClient, FedAvgServer, Poisoner, Misaddresser };
+/** Needs nobody; node 1 never comes to the end of step 2. */
+class Staller extends Codec {
+  static override readonly carries = "gradients";
+  override updateBlocks({ content, step }: BlockWeight): Promise<void> | undefined {
+    if (this.nodeId === 1 && step === 2) return new Promise<void>(() => {});
+    this.setResult(content);
+    return undefined;
+  }
+}
+
+const CODECS = {
+  ...{ Plain, FedAvgClient, FedAvgServer, FedAsyncClient, FedAsyncServer },
+  ...{ Poisoner, Misaddresser, Staller },
+};
 
 const decoder = new TextDecoder();
 
@@ -110,6 +124,32 @@ describe("a job over the runtime", () => {
       modelSha256: undefined,
     });
     expect(weights[0]).toEqual(weights[1]);
+  });
+
+  it("finishes under bounded staleness, with nodes that talk to a parameter server only", async () => {
+    const { outcome } = await trained(
+      testJob({
+        codec: "FedAsyncClient",
+        serverCodec: "FedAsyncServer",
+        optimizer: "parameter_averaging",
+        ...{ sync: "ssp", staleness: 0 },
+        parameters: { local_steps: 2 },
+        stepCount: 6,
+      }),
+    );
+    expect(outcome.error).toBeUndefined();
+    expect(outcome.records.map(({ state }) => state)).toEqual(["done", "done", "done"]);
+  });
+
+  it.each([0, 1, 4])("lets a node be %i steps ahead, and says who is behind", async (staleness) => {
+    const { outcome } = await trained(
+      testJob({ codec: "Staller", sync: "ssp", staleness, stepCount: 20 }),
+    );
+    expect(outcome.error?.code).toBe("SYNC_TIMEOUT");
+    expect(outcome.error?.message).toContain(
+      `step ${3 + staleness} of node 0: expected all workers to be at most ${staleness} steps behind`,
+    );
+    expect(outcome.error?.message).toContain("got node 1 at step 2");
   });
 
   it("keeps a ledger: what one node has sent another is what that has received", async () => {
