@@ -114,7 +114,9 @@ export class Mesh {
     if (link === undefined) return;
     const before = link.bytesSent;
     link.send(packet);
-    this.#options.ledger?.count("sent", target, message.variableId, link.bytesSent - before);
+    const bytes = link.bytesSent - before;
+    // A closed link sends nothing.
+    if (bytes > 0) this.#options.ledger?.count("sent", target, message.variableId, bytes);
   }
 
   /** Resolves when not too much waits to leave. */
@@ -183,8 +185,12 @@ export class Mesh {
     const peer = this.#nodeOfAddress.get(link.peerAddress);
     link.onMessage((value, payloadBytes) => {
       const message = value as PeerMessage;
-      if (peer !== undefined && message.type === "block")
-        this.#options.ledger?.count("received", peer, message.message.variableId, payloadBytes);
+      if (peer !== undefined && message.type === "block") {
+        // Whatever a peer may send, `null` included: it is judged where blocks are taken in.
+        const { variableId } = Object(message.message) as { variableId?: unknown };
+        if (typeof variableId === "number")
+          this.#options.ledger?.count("received", peer, variableId, payloadBytes);
+      }
       this.#receive(peer, message);
     });
     if (peer === undefined) return undefined;
