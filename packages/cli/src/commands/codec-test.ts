@@ -1,6 +1,7 @@
-import { access, writeFile } from "node:fs/promises";
+import { access, constants, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { Argv } from "yargs";
-import { PsgdError, SILENT } from "@psgd/core";
+import { PsgdError, SILENT, isPsgdError } from "@psgd/core";
 import type { Samples } from "@psgd/data";
 import type {
   CodecExamination,
@@ -158,6 +159,13 @@ async function requireNew(path: string): Promise<void> {
     () => true,
     () => false,
   );
+  await access(dirname(path), constants.W_OK).catch((cause: unknown) => {
+    throw new PsgdError(
+      "STORE_FAILED",
+      `\`--page\`: expected a directory that can be written to, got ${dirname(path)}: ${(cause as Error).message}`,
+      { cause },
+    );
+  });
   if (exists)
     throw new PsgdError(
       "STORE_EXISTS",
@@ -166,7 +174,7 @@ async function requireNew(path: string): Promise<void> {
 }
 
 /** Training on `digits` with the codec and without. */
-async function curvesOf(examination: CodecExamination): Promise<TrainingCurves> {
+async function curvesOf(examination: CodecExamination): Promise<TrainingCurves | undefined> {
   const { trainingCurves } = await import("@psgd/harness");
   const digits = await openDataset("digits", { log: SILENT });
   const inputSize = digits.inputShape.reduce((product, extent) => product * extent, 1);
@@ -179,10 +187,17 @@ async function curvesOf(examination: CodecExamination): Promise<TrainingCurves> 
       labels: Uint8Array.from(targets.subarray(0, rows)),
     };
   };
-  return trainingCurves(examination, {
-    train: samplesOf(digits.train, 4000),
-    test: samplesOf(digits.test, 300),
-  });
+  try {
+    return await trainingCurves(examination, {
+      train: samplesOf(digits.train, 4000),
+      test: samplesOf(digits.test, 300),
+    });
+  } catch (error) {
+    if (!isPsgdError(error)) throw error;
+    // What was found before is worth its page without plots.
+    process.stderr.write(`no plots of ${examination.sync}: ${error.message}\n`);
+    return undefined;
+  }
 }
 
 /** The arguments that `codec simulate` needs for the same codec. */

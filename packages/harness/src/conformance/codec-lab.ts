@@ -99,7 +99,6 @@ export class CodecLab {
           stepCount: rounds,
           parameters,
           seed: experiment.codecSeed ?? seed,
-          ...(experiment.choose === undefined ? {} : { choose: experiment.choose }),
         }),
         ...{ sync, perTensor: false, agreement: "none", tolerance: Infinity, callTimeoutMs: 2000 },
         layout: layoutOf([{ name: "w", shape: [4, size / 4] }]),
