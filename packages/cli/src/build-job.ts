@@ -16,7 +16,7 @@ import {
   type Dataset,
   type TransformDescription,
 } from "@psgd/data";
-import { chooseCodecs, type CodecRequest } from "./choose-codecs.js";
+import { chooseCodecs, type CodecRequest, type TensorPair } from "./choose-codecs.js";
 import { moduleLoader, packJob, type JobPackages, type JobSpec } from "@psgd/runtime";
 import { GRADIENT_DESCENTS, type GradientDescentName, type SyncPolicyName } from "@psgd/sgd";
 import { TENSORFLOW_GLOBAL, bundleModule } from "./bundle.js";
@@ -58,6 +58,8 @@ export interface BuiltJob {
   readonly packages: JobPackages;
   readonly dataset: Dataset;
   readonly parameterCount: number;
+  /** The codecs, as classes: of the whole model, or of each tensor. */
+  readonly pairs: readonly TensorPair[];
 }
 
 const EVALUATION_BATCH_SIZE = 250;
@@ -144,7 +146,8 @@ export async function buildJob(
     },
     dataset: datasetToBytes(dataset),
   });
-  return { spec, packages, dataset, parameterCount: model.layout.size };
+  const pairs = codecs.pairsFor(model.layout);
+  return { spec, packages, pairs, dataset, parameterCount: model.layout.size };
 }
 
 function targetAccuracyOf({ targetAccuracy }: JobRequest, dataset: Dataset): number | undefined {

@@ -21,11 +21,22 @@ export interface ChosenCodecs {
   readonly serverCodec: string | undefined;
   readonly codecMap: Readonly<Record<string, string>> | undefined;
   readonly optimizer: JobSpec["optimizer"];
-  /** @throws {PsgdError} SETTINGS_INVALID if the map names a tensor that the model does not have */
+  /**
+   * One of the whole model, or one of each tensor.
+   * @throws {PsgdError} SETTINGS_INVALID if the map names a tensor that the model does not have
+   */
+  pairsFor(layout: TensorLayout): readonly TensorPair[];
+  /** The same, ready to travel. */
   variablesFor(layout: TensorLayout): {
     modules: readonly string[];
     variables: readonly VariableCodec[];
   };
+}
+
+/** The codecs of a tensor, or of the whole model. */
+export interface TensorPair {
+  readonly tensor: string | undefined;
+  readonly paired: Paired;
 }
 
 /** What tensors get that a map does not name: after the original, nothing is exchanged for them. */
@@ -46,15 +57,17 @@ export async function chooseCodecs(request: CodecRequest): Promise<ChosenCodecs>
   if (request.codecMap !== undefined)
     return chooseByMap(request, await readCodecMap(request.codecMap));
   const paired = await pairCodecs(request.codec, request);
+  const pairsFor = (layout: TensorLayout): readonly TensorPair[] => {
+    const tensors = request.perTensor ? layout.tensors.map(({ name }) => name) : [undefined];
+    return tensors.map((tensor) => ({ tensor, paired }));
+  };
   return {
     codec: paired.codec.name,
     serverCodec: paired.server?.name,
     codecMap: undefined,
     optimizer: paired.optimizer,
-    variablesFor: (layout) => {
-      const tensors = request.perTensor ? layout.tensors.map(({ name }) => name) : [undefined];
-      return packVariables(tensors.map((tensor) => ({ tensor, paired })));
-    },
+    pairsFor,
+    variablesFor: (layout) => packVariables(pairsFor(layout)),
   };
 }
 
@@ -77,20 +90,20 @@ async function chooseByMap(
     );
   }
   const servers = new Set([...pairs.values()].flatMap(({ server }) => server?.name ?? []));
+  const pairsFor = (layout: TensorLayout): readonly TensorPair[] => {
+    requireTensors(map, layout);
+    return layout.tensors.map(({ name }) => ({
+      tensor: name,
+      paired: pairs.get(map[name] ?? map["*"] ?? UNNAMED)!,
+    }));
+  };
   return {
     codec: "codec-map",
     serverCodec: servers.size === 0 ? undefined : [...servers].join("+"),
     codecMap: map,
     optimizer: first[0],
-    variablesFor: (layout) => {
-      requireTensors(map, layout);
-      return packVariables(
-        layout.tensors.map(({ name }) => ({
-          tensor: name,
-          paired: pairs.get(map[name] ?? map["*"] ?? UNNAMED)!,
-        })),
-      );
-    },
+    pairsFor,
+    variablesFor: (layout) => packVariables(pairsFor(layout)),
   };
 }
 
@@ -119,7 +132,7 @@ export async function pairCodecs(
 }
 
 /** Sends each bundle once, however many tensors use it. */
-function packVariables(chosen: readonly { tensor: string | undefined; paired: Paired }[]): {
+function packVariables(chosen: readonly TensorPair[]): {
   modules: readonly string[];
   variables: readonly VariableCodec[];
 } {

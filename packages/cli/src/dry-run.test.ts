@@ -2,10 +2,11 @@ import { PARAMETER_SERVER, SILENT } from "@psgd/core";
 import type { NodeRecord } from "@psgd/runtime";
 import { describe, expect, it } from "vitest";
 import yargs from "yargs";
-import { buildJob, type JobRequest } from "./build-job.js";
+import { buildJob } from "./build-job.js";
 import { bandwidthOf, dryRun, dryRunReport, type DryRun } from "./dry-run.js";
 import { jobRequestOf, withJobOptions } from "./job-options.js";
 import { trafficOf, trafficReport } from "./traffic-report.js";
+import { workDirectory } from "./work-directory.fixture.js";
 
 /** 1 Gbit/s, and a millisecond for each message. */
 const NETWORK = { bytesPerSec: 125e6, latencyMs: 1 };
@@ -13,8 +14,7 @@ const NETWORK = { bytesPerSec: 125e6, latencyMs: 1 };
 async function tried(...args: string[]): Promise<DryRun> {
   const line = ["--dataset", "digits", "--model", "logistic", ...args];
   const parsed = await withJobOptions(yargs(line)).exitProcess(false).strict().parseAsync();
-  const request: JobRequest = jobRequestOf(parsed);
-  return dryRun(request, await buildJob(request, { log: SILENT }), NETWORK);
+  return dryRun(await buildJob(jobRequestOf(parsed), { log: SILENT }), NETWORK);
 }
 
 describe("a dry run", () => {
@@ -58,6 +58,39 @@ describe("a dry run", () => {
     expect(run.longestChain).toBe(6);
     expect(run.links.length).toBe(4);
     expect(dryRunReport(run)).toContain("node 3 to node 0");
+  });
+
+  it("runs the codec that a map gives each tensor", async () => {
+    await using work = await workDirectory();
+    const map = '{ "output/kernel": "naive_ps.PSClient", "*": "plain.Plain" }';
+    const file = await work.write("map.json", map);
+    const run = await tried("--codec-map", file, "--node-count", "3");
+    // The kernel goes to the server and back, three times; the bias from each to each.
+    const kernel = 10 * 784;
+    const bias = 10;
+    expect(run.parameters).toBe(kernel + bias);
+    expect(run.messagesPerStep).toBe(3 * 2 + 3 * 2);
+    expect(run.denseBytesPerStep).toBe(6 * 4 * kernel + 6 * 4 * bias);
+    expect(run.bytesPerStep - run.denseBytesPerStep).toBeGreaterThan(0);
+    expect(run.bytesPerStep - run.denseBytesPerStep).toBeLessThan(12 * 120);
+  });
+
+  it("weighs what a codec keeps while the job runs", async () => {
+    const run = await tried(
+      ...["--codec", "naive_ps.PSClient", "--server-codec", "naive_ps.ParaAveragingServer"],
+      ...["--node-count", "3", "--optimizer", "parameter_averaging"],
+    );
+    const server = run.memory.find(({ node }) => node === "parameter server")!;
+    // The last weights of each of three nodes.
+    expect(server.codecBytes - 3 * 4 * run.parameters).toBeGreaterThan(0);
+    expect(server.codecBytes - 3 * 4 * run.parameters).toBeLessThan(3 * 40);
+  });
+
+  it("takes no more steps than there is time for", async () => {
+    const run = await tried("--codec", "plain.Plain", "--node-count", "30", "--batch-size", "4");
+    expect(run.steps).toBeGreaterThan(run.triedSteps);
+    expect(run.triedSteps).toBe(4);
+    expect(run.messagesPerStep).toBe(30 * 29);
   });
 
   it("fails as the codec would", async () => {

@@ -1,10 +1,9 @@
-import { ASSIGNMENTS, PsgdError, createSettings, nodeName } from "@psgd/core";
-import type { TrafficMeasurement } from "@psgd/harness";
+import { ASSIGNMENTS, createSettings, nodeName } from "@psgd/core";
+import type { CodecPair, TrafficMeasurement } from "@psgd/harness";
 import { unpackPackage, type JobSpec } from "@psgd/runtime";
 import { GRADIENT_DESCENTS, OPTIMIZERS } from "@psgd/sgd";
 import { pack } from "@psgd/wire";
-import type { BuiltJob, JobRequest } from "./build-job.js";
-import { pairCodecs } from "./choose-codecs.js";
+import type { BuiltJob } from "./build-job.js";
 import { bytesText } from "./live-display.js";
 import { table } from "./table.js";
 
@@ -46,8 +45,10 @@ interface NodeMemory {
   readonly dataBytes: number;
 }
 
-/** Values that are sent in trial steps altogether, so that a large model does not take minutes. */
+/** Values that are computed, and sent, in trial steps altogether, so that a large job does not take minutes. */
 const TRIAL_VALUES = 3e7;
+const TRIAL_MESSAGES = 4e4;
+const MIN_TRIAL_STEPS = 4;
 const MAX_TRIAL_STEPS = 400;
 
 /** Weights, a gradient, and the two buffers of results. */
@@ -55,50 +56,44 @@ const COPIES_OF_MODEL = 4;
 
 /**
  * Lets the codec of a job that is ready take some steps in the harness, and reckons what the job would cost.
- * @throws {PsgdError} what the codec is guilty of; SETTINGS_INVALID with `--codec-map`
+ * @throws {PsgdError} what the codec is guilty of
  */
 export async function dryRun(
-  request: JobRequest,
-  { spec, packages, parameterCount }: BuiltJob,
+  { spec, packages, pairs, parameterCount }: BuiltJob,
   network: { readonly bytesPerSec: number; readonly latencyMs: number },
 ): Promise<DryRun> {
-  if (spec.codecMap !== undefined) {
-    throw new PsgdError(
-      "SETTINGS_INVALID",
-      "`--dry-run`: expected one codec for all tensors, got `--codec-map`; try each of its codecs by `--codec` and `--per-tensor`",
-    );
-  }
-  const { codec, server } = await pairCodecs(request.codec, request);
   const { layout } = unpackPackage(
     "weights_and_layers_package",
     packages.weights_and_layers_package,
   );
   const globals = unpackPackage("global_setting_package", packages.global_setting_package);
   const assignment = ASSIGNMENTS[spec.blockAssignment](spec);
-  const triedSteps = Math.min(
-    globals.stepCount,
-    MAX_TRIAL_STEPS,
-    Math.max(4, Math.floor(TRIAL_VALUES / (parameterCount * spec.nodeCount))),
-  );
-  const settings = createSettings({
-    assignment,
-    batchSize: spec.batchSize,
-    stepCount: triedSteps,
-    parameters: spec.parameters,
-    seed: spec.seed,
-  });
   // Here and not above: the harness brings vitest along, which only those have who develop.
   const { measureTraffic } = await import("@psgd/harness");
-  const measured = await measureTraffic({
+  const codecs = pairs.map(({ paired: { codec, server } }) => ({
     codec: codec.codecClass,
     server: server?.codecClass,
-    rule: OPTIMIZERS[spec.optimizer],
-    settings,
-    sync: spec.sync,
-    layout,
-    perTensor: spec.perTensor,
-    seed: spec.seed,
-  });
+  }));
+  const measure = (stepCount: number): Promise<TrafficMeasurement> =>
+    measureTraffic({
+      codecs: codecs as [CodecPair, ...CodecPair[]],
+      rule: OPTIMIZERS[spec.optimizer],
+      settings: createSettings({
+        assignment,
+        batchSize: spec.batchSize,
+        stepCount,
+        parameters: spec.parameters,
+        seed: spec.seed,
+      }),
+      sync: spec.sync,
+      layout,
+      perTensor: pairs[0]!.tensor !== undefined,
+      seed: spec.seed,
+      callTimeoutMs: spec.codecTimeoutMs,
+    });
+  let measured = await measure(Math.min(globals.stepCount, MIN_TRIAL_STEPS));
+  const triedSteps = trialSteps(globals.stepCount, parameterCount * spec.nodeCount, measured);
+  if (triedSteps > measured.steps) measured = await measure(triedSteps);
   const sum = (of: (link: TrafficMeasurement["links"][number]) => number): number =>
     measured.links.reduce((total, link) => total + of(link), 0);
   const messages = sum(({ messages: count }) => count);
@@ -112,8 +107,7 @@ export async function dryRun(
     stepsWithMessages: measured.stepsWithMessages,
     bytesPerStep: sum(({ bytes }) => bytes) / triedSteps,
     messagesPerStep: messages / triedSteps,
-    denseBytesPerStep:
-      (4 * parameterCount * messages) / triedSteps / (spec.perTensor ? layout.tensors.length : 1),
+    denseBytesPerStep: measured.denseBytes / triedSteps,
     links: measured.links.map(({ from, to, bytes }) => ({
       from: nodeName(from),
       to: nodeName(to),
@@ -128,6 +122,23 @@ export async function dryRun(
     blocks: assignment.nodeToBlocks,
     waits: waitsOf(spec, measured),
   };
+}
+
+/** As many as there is time for, judged by the first: rounds that are some steps long must show. */
+function trialSteps(
+  stepCount: number,
+  valuesComputed: number,
+  { steps, links }: TrafficMeasurement,
+): number {
+  const bytes = links.reduce((sum, link) => sum + link.bytes, 0);
+  const messages = links.reduce((sum, link) => sum + link.messages, 0);
+  const affordable = Math.min(
+    TRIAL_VALUES / valuesComputed,
+    (TRIAL_VALUES * 4 * steps) / bytes,
+    (TRIAL_MESSAGES * steps) / messages,
+    MAX_TRIAL_STEPS,
+  );
+  return Math.min(stepCount, Math.max(MIN_TRIAL_STEPS, Math.floor(affordable)));
 }
 
 /** The busiest node's bytes, in or out, over its connection; and a way through the network for each link of the chain. */

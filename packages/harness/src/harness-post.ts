@@ -15,7 +15,9 @@ export interface Letter {
 
 /** The network of the harness: in order from one node to another, as links are, and in any order between such pairs. */
 export class HarnessPost {
-  readonly #links = new Map<string, Letter[]>();
+  readonly #links = new Map<string, HarnessLink>();
+  /** Those with something on their way, by place: a hundred nodes have ten thousand links, to be looked through never. */
+  readonly #open: HarnessLink[] = [];
   sentCount = 0;
   sentBytes = 0;
 
@@ -29,24 +31,42 @@ export class HarnessPost {
     const bytes = pack(message);
     this.sentCount++;
     this.sentBytes += bytes.length;
-    const link = this.#links.get(`${from}>${to}`) ?? [];
-    this.#links.set(`${from}>${to}`, link);
-    link.push({ from, to, isBackup, depth, bytes });
+    const key = `${from}>${to}`;
+    const link = this.#links.get(key) ?? { place: this.#links.size, letters: [] };
+    this.#links.set(key, link);
+    if (link.letters.length === 0) this.#open.splice(this.#openBefore(link.place), 0, link);
+    link.letters.push({ from, to, isBackup, depth, bytes });
     return bytes.length;
   }
 
   /** Pairs of nodes with something on its way. */
   get openLinkCount(): number {
-    return this.#open().length;
+    return this.#open.length;
   }
 
-  /** Takes the next message of one of the open links; `place` says of which. */
-  take(place: number): { letter: Letter; message: BlockMessage } {
-    const letter = this.#open()[place]!.shift()!;
+  /** Takes the next message of one of the open links; `index` says of which. */
+  take(index: number): { letter: Letter; message: BlockMessage } {
+    const { letters } = this.#open[index]!;
+    const letter = letters.shift()!;
+    if (letters.length === 0) this.#open.splice(index, 1);
     return { letter, message: unpack(letter.bytes) as BlockMessage };
   }
 
-  #open(): Letter[][] {
-    return [...this.#links.values()].filter((letters) => letters.length > 0);
+  /** How many of the open links were made before the one of this place. */
+  #openBefore(place: number): number {
+    let low = 0;
+    let high = this.#open.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#open[middle]!.place < place) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
+}
+
+interface HarnessLink {
+  /** How many links were made before it. */
+  readonly place: number;
+  readonly letters: Letter[];
 }

@@ -1,4 +1,5 @@
 import {
+  Codec,
   PARAMETER_SERVER,
   PsgdError,
   isPsgdError,
@@ -8,7 +9,6 @@ import {
   sleep,
   type BlockId,
   type BlockWeight,
-  type Codec,
   type CodecClass,
   type GlobalSettings,
   type Logger,
@@ -41,15 +41,21 @@ import {
 import { explainWaits, type NodeView } from "./simulation/wait-for.js";
 import { VirtualClock } from "./virtual-clock.js";
 
-/** A harness run with nothing left open. */
-export interface HarnessPlan {
+/** What workers run, and the parameter server, if there is one. */
+export interface CodecPair {
   readonly codec: CodecClass;
   readonly server: CodecClass | undefined;
+}
+
+/** A harness run with nothing left open. */
+export interface HarnessPlan extends CodecPair {
   readonly rule: OptimizerRule;
   readonly settings: GlobalSettings;
   readonly sync: SyncPolicyName;
   readonly layout: TensorLayout;
   readonly perTensor: boolean;
+  /** With `perTensor`, where tensors have codecs of their own: those, in the order of the layout. */
+  readonly codecsByTensor?: readonly CodecPair[];
   readonly seed: number;
   readonly agreement: Agreement;
   readonly tolerance: number;
@@ -80,7 +86,12 @@ interface HarnessProbe {
     bytes: number;
     depth: number;
   }): void;
+  /** Sees the codecs of each node when all have come to the end, before they are disposed. */
+  onEnd?(node: NodeId, codecs: readonly Codec[]): void;
 }
+
+/** What the parameter server runs for a tensor that nobody sends it. */
+class SilentCodec extends Codec {}
 
 interface HarnessNode {
   readonly nodeId: NodeId;
@@ -131,16 +142,10 @@ export class HarnessRun {
     this.#plan = plan;
     this.#log = log;
     this.#random = seededRandom(`${plan.seed}/schedule ${schedule}`);
-    this.codecName =
-      plan.server === undefined ? plan.codec.name : `${plan.codec.name} with ${plan.server.name}`;
-  }
-
-  /** The codecs of each node, after the run. */
-  get codecsByNode(): readonly (readonly [NodeId, readonly Codec[]])[] {
-    return this.#all().map(({ nodeId, codecs }) => [
-      nodeId,
-      codecs.map(({ actor }) => actor.codec),
-    ]);
+    const names = (plan.codecsByTensor ?? [plan]).map(({ codec, server }) =>
+      server === undefined ? codec.name : `${codec.name} with ${server.name}`,
+    );
+    this.codecName = [...new Set(names)].join(", ");
   }
 
   get messageCount(): number {
@@ -182,7 +187,11 @@ export class HarnessRun {
       this.#train(this.#nodes.get(nodeId)!).catch((error: unknown) => this.#fail(error));
     }
     await this.#schedule();
-    for (const node of this.#all()) this.#requireUntouchedWeights(node);
+    for (const node of this.#all()) {
+      this.#requireUntouchedWeights(node);
+      const codecs = node.codecs.map(({ actor }) => actor.codec);
+      this.#plan.probe?.onEnd?.(node.nodeId, codecs);
+    }
     // Once by the job, and once more by whoever wants to be sure.
     for (const { codecs } of [...this.#all(), ...this.#all()]) {
       for (const { actor } of codecs) actor.dispose();
@@ -362,9 +371,12 @@ export class HarnessRun {
     const shownWeights = weights.slice();
     const tensors = this.#plan.perTensor ? layout.tensors : [undefined];
     const depths = new Map<number, number>();
-    const report = (message: string): string => `Codec: ${codecClass.name}, Report: ${message}.`;
     const codecs = tensors.map((tensor, variableId): ExchangeCodec => {
-      const codec = constructCodec(codecClass, {
+      const pair = this.#plan.codecsByTensor?.[variableId];
+      const ownClass = nodeId === PARAMETER_SERVER ? pair?.server : pair?.codec;
+      const tensorClass = pair === undefined ? codecClass : (ownClass ?? SilentCodec);
+      const report = (message: string): string => `Codec: ${tensorClass.name}, Report: ${message}.`;
+      const codec = constructCodec(tensorClass, {
         nodeId,
         settings,
         layout: tensor === undefined ? layout : layoutOfTensor(tensor),

@@ -9,6 +9,7 @@ export {
 } from "./transport-contract.js";
 export { runCodecHarness, type CodecHarnessOptions, type HarnessReport } from "./codec-harness.js";
 export { measureTraffic, type TrafficMeasurement, type TrafficSubject } from "./traffic.js";
+export type { CodecPair } from "./harness-run.js";
 export type { Agreement } from "./result-checks.js";
 export { runScenario, runSeeds } from "./simulation/run-seeds.js";
 export {

@@ -180,7 +180,7 @@ async function submit(
   const job = await buildJob(request, { log: output.log, onDownload: downloadReporter(output) });
   const { spec, packages } = job;
   if (args["dry-run"] === true) {
-    const run = await dryRun(request, job, network);
+    const run = await dryRun(job, network);
     process.stdout.write(
       args["json"] === true
         ? `${JSON.stringify({ type: "dry-run", ...run })}\n`
