@@ -55,6 +55,29 @@ describe("psgd codec", () => {
     expect(run.stdout).toMatch(/^wrong +(mean|order|agreement|results)/m);
   });
 
+  it("names the call that never returns, in every command that calls codecs", async () => {
+    const path = await buggy(
+      "endless",
+      'this.log.info("I have received an package.");',
+      "if (this.nodeId === 1) for (;;);",
+    );
+    const runs = [
+      psgd("codec", "test", path),
+      psgd("codec", "simulate", path, "--seeds", "20"),
+      psgd("codec", "simulate", path, "--seed", "2"),
+      psgd(...`submit --dry-run --codec ${path} --node-count 2 --dataset digits`.split(" ")),
+      startNode([join(PROJECT_ROOT, "test/dist/p2p_test_script.js"), "--codec", path]),
+    ];
+    for (const [index, run] of runs.entries()) {
+      expect((await run.exit(60_000)).code, run.output).toBe(13);
+      expect(run.output).toMatch(
+        index === 1
+          ? /^CODEC_TIMEOUT: one of the seeds 1 to 20: expected .*; a call of the codec never returns/m
+          : /^CODEC_TIMEOUT: receiveBlocks: expected it to end within 5 s, got no end; node 1, /m,
+      );
+    }
+  });
+
   it("simulate runs seeds on all cores, and shows the first that fails", async () => {
     const path = await buggy(
       "hasty",

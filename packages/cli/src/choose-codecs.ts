@@ -3,6 +3,7 @@ import { PsgdError, type TensorLayout } from "@psgd/core";
 import { moduleLoader, type CodecRef, type JobSpec, type VariableCodec } from "@psgd/runtime";
 import { resolvePairing } from "@psgd/sgd";
 import { loadCodecFile, serverOf, type LoadedCodec } from "./codec-file.js";
+import { watched } from "./call-watch.js";
 import { bundleDirectory } from "./compose.js";
 
 /** Which codecs a job asks for. */
@@ -128,7 +129,11 @@ export async function pairCodecs(
   });
   const server =
     explicit ?? (pairing.server === undefined ? undefined : serverOf(codec, pairing.server));
-  return { codec, server, optimizer: pairing.optimizer };
+  return {
+    codec: { ...codec, codecClass: watched(codec.codecClass) },
+    server: server && { ...server, codecClass: watched(server.codecClass) },
+    optimizer: pairing.optimizer,
+  };
 }
 
 /** Sends each bundle once, however many tensors use it. */

@@ -1,15 +1,15 @@
 import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { DEFAULT_NATS_URL, VERSION } from "./compose.js";
+import { runInCodecThread } from "./codec-thread.js";
 import { runJobSubmit, withSubmitOptions } from "./commands/job-submit.js";
-import { runCodecExamination, withCodecTestArguments } from "./commands/codec-test.js";
-import { runCodecSimulation, withSimulateArguments } from "./commands/codec-simulate.js";
+import { withCodecTestArguments } from "./commands/codec-test.js";
+import { withSimulateArguments } from "./commands/codec-simulate.js";
 import { runDoctor } from "./commands/doctor.js";
 import { runJobs } from "./commands/jobs.js";
 import { runNodes } from "./commands/nodes.js";
 import {
   codecTestDescription,
-  runCodecTest,
   withCodecTestOptions,
   type CodecTestDefinition,
 } from "./commands/test-codec.js";
@@ -42,7 +42,7 @@ export async function jobSubmitMain(): Promise<void> {
     "job-submit",
     "Submits a training job to the workers, shows it live, and brings its results home.",
     withSubmitOptions,
-    runJobSubmit,
+    submit,
   );
 }
 
@@ -52,7 +52,7 @@ export async function testCodecMain(definition: CodecTestDefinition): Promise<vo
     definition.command,
     codecTestDescription(definition),
     (parser) => withCodecTestOptions(parser, definition),
-    (args) => runCodecTest(args, definition),
+    (args) => runInCodecThread("test script", args, definition),
   );
 }
 
@@ -69,7 +69,7 @@ export async function psgdMain(): Promise<void> {
       ["job-submit", "submit"],
       "submit, retrieve or cancel a training job",
       withSubmitOptions,
-      (args) => run(runJobSubmit, args),
+      (args) => run(submit, args),
     )
     .command(
       "nodes",
@@ -111,13 +111,13 @@ function withCodecCommands(parser: Argv): Argv {
       "test <codec>",
       "run a codec as it is, and report what it does with a number and a verdict for each check",
       withCodecTestArguments,
-      (args) => run(runCodecExamination, args),
+      (args) => run((given) => runInCodecThread("codec test", given), args),
     )
     .command(
       "simulate <codec>",
       "run many seeds in the simulated cluster, each with other faults, or one of them again",
       withSimulateArguments,
-      (args) => run(runCodecSimulation, args),
+      (args) => run((given) => runInCodecThread("codec simulate", given), args),
     )
     .demandCommand(1, "expected a command: test or simulate");
 }
@@ -135,6 +135,11 @@ function withClusterOptions(parser: Argv): Argv {
       default: false,
       describe: "print one JSON value, for programs",
     });
+}
+
+/** A dry run calls codecs in this process; a job does so in others, which are watched. */
+async function submit(args: Arguments): Promise<number> {
+  return args["dry-run"] === true ? runInCodecThread("dry run", args) : runJobSubmit(args);
 }
 
 async function single(

@@ -29,4 +29,5 @@ export { moduleLoader } from "./system/module-loader.js";
 export { processNodeHost, type NodeProcessSpec } from "./system/process-node-host.js";
 export { stuckNodeError } from "./system/stuck-node.js";
 export { threadNodeHost, type NodeThreadTask } from "./system/thread-node-host.js";
+export { watchPulse } from "./system/watch-pulse.js";
 export { lineLogger, logFile } from "./system/log-file.js";

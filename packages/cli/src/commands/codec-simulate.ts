@@ -2,6 +2,7 @@ import type { Argv } from "yargs";
 import { SYNC_POLICIES } from "@psgd/sgd";
 import type { PortableJob, ScenarioLimits } from "@psgd/harness";
 import { systemClock } from "@psgd/runtime";
+import { watched } from "../call-watch.js";
 import { pairCodecs } from "../choose-codecs.js";
 import { bundleDirectory } from "../compose.js";
 import { EXIT_CODES, exitCodeOf } from "../exit-codes.js";
@@ -104,7 +105,12 @@ async function replay(
 ): Promise<number> {
   const { drawScenario, failureInWords, runScenario, shrink, unpackJob } =
     await import("@psgd/harness");
-  const unpacked = await unpackJob(job);
+  const loaded = await unpackJob(job);
+  const unpacked = {
+    ...loaded,
+    codec: watched(loaded.codec),
+    server: loaded.server && watched(loaded.server),
+  };
   const outcome = await runScenario(unpacked, drawScenario(seed, limits), { isWholeTrace: true });
   const exitCode =
     outcome.violation === undefined ? EXIT_CODES.done : exitCodeOf("CODEC_WRONG_RESULT");

@@ -21,11 +21,13 @@ export async function runScenario(
 /**
  * Runs the scenarios of `count` seeds from `firstSeed` on, many at a time; each is what it would be alone.
  * @param onOutcome - told of each as it ends; returns true to stop early
+ * @param onTurn - called whenever all that run have got somewhere
  */
 export async function runSeeds(
   job: SimulatedJob,
   seeds: { readonly firstSeed: number; readonly count: number; readonly limits?: ScenarioLimits },
   onOutcome: (outcome: Outcome) => boolean,
+  onTurn: () => void = () => {},
 ): Promise<void> {
   const limits = { hasServer: job.server !== undefined, ...seeds.limits };
   const end = seeds.firstSeed + seeds.count;
@@ -36,6 +38,7 @@ export async function runSeeds(
       worlds.push(new World(job, drawScenario(nextSeed++, limits)));
     if (worlds.length === 0) return;
     await systemClock.nextTurn();
+    onTurn();
     const running: World[] = [];
     for (const world of worlds) {
       if (world.advance()) running.push(world);

@@ -1,5 +1,7 @@
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
+import { PsgdError } from "@psgd/core";
+import { watchPulse } from "@psgd/runtime";
 import { Piscina } from "piscina";
 import type { InvariantName } from "./invariants.js";
 import { hashOf, type PortableJob, type SeedReport, type SeedTask } from "./seed-task.js";
@@ -8,9 +10,13 @@ import type { ScenarioLimits } from "./scenario.js";
 /** Enough for a thread to be worth asking, few enough to share out evenly. */
 const SEEDS_PER_TASK = 250;
 
+/** Longer than an event takes with any codec. */
+const STUCK_AFTER_MS = 5000;
+
 /**
  * Runs the scenarios of many seeds on all cores. What is found does not depend on how many there are.
  * @param onProgress - told the seeds that are done
+ * @throws {PsgdError} CODEC_TIMEOUT if a call of the codec never gives its thread back
  */
 export async function runSeedsOnPool(
   job: PortableJob,
@@ -27,24 +33,42 @@ export async function runSeedsOnPool(
     // Worlds live for milliseconds: with room for many of them, garbage is collected seldom and cheaply.
     resourceLimits: { maxYoungGenerationSizeMb: 64 },
   });
+  const stopWatching: (() => void)[] = [];
   try {
     let doneCount = 0;
     const tasks = Array.from({ length: taskCount }, async (_, index) => {
       const skipped = index * SEEDS_PER_TASK;
-      const report = await pool.run({
+      const task: SeedTask = {
         job,
         firstSeed: firstSeed + skipped,
         count: Math.min(SEEDS_PER_TASK, count - skipped),
         limits,
-      });
+        pulse: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)),
+      };
+      const stuck = new Promise<never>((_, reject) =>
+        stopWatching.push(
+          watchPulse(task.pulse, STUCK_AFTER_MS, () => reject(stuckSeedsError(task))),
+        ),
+      );
+      const report = await Promise.race([pool.run(task), stuck]);
+      stopWatching[index]!();
       doneCount += report.seedCount;
       onProgress(doneCount);
       return report;
     });
     return (await Promise.all(tasks)).reduce(joined);
   } finally {
+    for (const stop of stopWatching) stop();
     await pool.destroy();
   }
+}
+
+function stuckSeedsError({ firstSeed, count }: SeedTask): PsgdError {
+  return new PsgdError(
+    "CODEC_TIMEOUT",
+    `one of the seeds ${firstSeed} to ${firstSeed + count - 1}: expected each event to end within ${STUCK_AFTER_MS / 1000} s, got no end; ` +
+      "a call of the codec never returns; `psgd codec test` says which",
+  );
 }
 
 function joined(a: SeedReport, b: SeedReport): SeedReport {

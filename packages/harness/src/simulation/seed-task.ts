@@ -25,6 +25,8 @@ export interface SeedTask {
   readonly firstSeed: number;
   readonly count: number;
   readonly limits: ScenarioLimits;
+  /** Moved on while the task gets anywhere. */
+  readonly pulse: Int32Array<SharedArrayBuffer>;
 }
 
 /** What came of them. */
@@ -62,13 +64,14 @@ export default async function runTask({
   firstSeed,
   count,
   limits,
+  pulse,
 }: SeedTask): Promise<SeedReport> {
   let eventCount = 0;
   let virtualMs = 0;
   const hashes: string[] = [];
   const broken: Partial<Record<InvariantName, number>> = {};
   let firstFailure: Outcome | undefined;
-  await runSeeds(await unpackJob(job), { firstSeed, count, limits }, (outcome) => {
+  const onOutcome = (outcome: Outcome): boolean => {
     eventCount += outcome.eventCount;
     virtualMs += outcome.virtualMs;
     hashes[outcome.scenario.seed - firstSeed] = outcome.traceHash;
@@ -79,7 +82,9 @@ export default async function runTask({
       if (isFirst) firstFailure = outcome;
     }
     return false;
-  });
+  };
+  const onTurn = (): void => void Atomics.add(pulse, 0, 1);
+  await runSeeds(await unpackJob(job), { firstSeed, count, limits }, onOutcome, onTurn);
   const traceHash = hashOf(hashes);
   return { seedCount: count, eventCount, virtualMs, traceHash, broken, firstFailure };
 }

@@ -5,6 +5,7 @@ import type { NodeAssignment } from "../job.js";
 import type { NodeCommand, NodeEvent } from "../node/node-world.js";
 import type { NodeHandle, NodeHost, NodeObserver } from "../node-host.js";
 import { stuckNodeError } from "./stuck-node.js";
+import { watchPulse } from "./watch-pulse.js";
 import { systemClock } from "./system-clock.js";
 
 /** What a node's thread is given. */
@@ -21,8 +22,6 @@ export interface NodeThreadTask<Config> {
 
 /** A thread that was asked to stop and does not is given up after this. */
 const GIVE_UP_MS = 2_000;
-
-const LOOK_INTERVAL_MS = 500;
 
 export interface ThreadNodeHostOptions<Config> {
   /** Module whose default export runs one `NodeThreadTask`. */
@@ -105,21 +104,4 @@ export function threadNodeHost<Config>(options: ThreadNodeHostOptions<Config>): 
       if (givenUpCount === 0) await pool.close();
     },
   };
-}
-
-/** Calls back once if the counter, once moved, stands still for longer than `timeoutMs`. @returns stops watching */
-function watchPulse(pulse: Int32Array, timeoutMs: number, onStuck: () => void): () => void {
-  let last = 0;
-  let movedAt = systemClock.now();
-  let cancel = (): void => {};
-  const look = (): void => {
-    const now = systemClock.now();
-    const current = Atomics.load(pulse, 0);
-    if (current === 0 || current !== last) movedAt = now;
-    last = current;
-    if (now - movedAt > timeoutMs) onStuck();
-    else cancel = systemClock.setTimer(LOOK_INTERVAL_MS, look);
-  };
-  look();
-  return () => cancel();
 }

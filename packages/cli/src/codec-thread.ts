@@ -1,0 +1,74 @@
+/**
+ * Runs a command that calls codecs in a thread of its own. A codec that never returns keeps its thread from noticing
+ * anything: another one must watch it, name the call and end it.
+ */
+import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
+import { fromErrorRecord, toErrorRecord, type ErrorRecord } from "@psgd/core";
+import { createCallWatch, watchCalls, type CallWatch } from "./call-watch.js";
+import type { CodecTestDefinition } from "./commands/test-codec.js";
+
+type Arguments = Readonly<Record<string, unknown>>;
+
+const COMMANDS = {
+  "codec test": async () => (await import("./commands/codec-test.js")).runCodecExamination,
+  "codec simulate": async () => (await import("./commands/codec-simulate.js")).runCodecSimulation,
+  "test script": async () => (await import("./commands/test-codec.js")).runCodecTest,
+  "dry run": async () => (await import("./commands/job-submit.js")).runJobSubmit,
+};
+
+interface CommandInThread {
+  readonly command: keyof typeof COMMANDS;
+  readonly args: Arguments;
+  readonly definition: CodecTestDefinition | undefined;
+  readonly watch: CallWatch;
+}
+
+type End = { readonly exitCode: number } | { readonly error: ErrorRecord };
+
+/**
+ * Runs a command in a thread. What it prints is printed.
+ * @param definition - of a test script
+ * @returns its exit code
+ * @throws {PsgdError} what the command throws; CODEC_TIMEOUT if a call of a codec does not end
+ */
+export async function runInCodecThread(
+  command: keyof typeof COMMANDS,
+  args: Arguments,
+  definition?: CodecTestDefinition,
+): Promise<number> {
+  const data: CommandInThread = { command, args, definition, watch: createCallWatch() };
+  const worker = new Worker(new URL(import.meta.url), { workerData: data });
+  let stopWatching = (): void => {};
+  try {
+    let end: End | undefined;
+    await new Promise<void>((resolve, reject) => {
+      worker.on("message", (message: End) => (end = message));
+      worker.on("error", reject);
+      worker.on("exit", () => resolve());
+      stopWatching = watchCalls(data.watch, reject);
+    });
+    if (end === undefined) throw new Error(`bug: the thread of ${command} ended without a word`);
+    if ("error" in end) throw fromErrorRecord(end.error);
+    return end.exitCode;
+  } finally {
+    stopWatching();
+    await worker.terminate();
+  }
+}
+
+async function runCommand({ command, args, definition }: CommandInThread): Promise<void> {
+  let end: End;
+  try {
+    const run = await COMMANDS[command]();
+    end = { exitCode: await run(args, definition!) };
+  } catch (error) {
+    end = { error: toErrorRecord(error) };
+  }
+  parentPort!.postMessage(end);
+}
+
+if (!isMainThread && isCommand(workerData)) void runCommand(workerData);
+
+function isCommand(value: unknown): value is CommandInThread {
+  return typeof value === "object" && value !== null && "command" in value && "watch" in value;
+}
