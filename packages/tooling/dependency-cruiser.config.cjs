@@ -8,7 +8,7 @@ const MAY_IMPORT = {
   compute: ["core"],
   remote: ["core", "wire", "compute"],
   runtime: ["core", "wire", "transport", "sgd", "data"],
-  harness: ["core", "wire", "transport", "sgd", "runtime"],
+  harness: ["core", "wire", "transport", "sgd", "data", "runtime"],
 };
 const HOME_OF = {
   "@nats-io/": "^packages/transport/src/nats/",

@@ -31,7 +31,28 @@ describe("psgd codec", () => {
   it("test finds nothing wrong with the tutorial's codec", async () => {
     await using run = psgd("codec", "test", "tutorial_codec", "--sync", "ssgd", "--seeds", "100");
     expect((await run.exit(SOON_MS)).code, run.output).toBe(0);
-    expect(run.stdout).toContain("tutorial_codec.MyComCtrl, ssgd: 15 checks, nothing is wrong");
+    expect(run.stdout).toContain("tutorial_codec.MyComCtrl, ssgd: 16 checks, nothing is wrong");
+  });
+
+  it("test writes a page, and the same as JSON, and never over another file", async () => {
+    const page = join(folder, "page.html");
+    const args = ["codec", "test", "topk", "--sync", "ssgd", "--seeds", "20", "--page", page];
+    await using run = psgd(...args, "--json");
+    expect((await run.exit(60_000)).code, run.output).toBe(0);
+    const { codec, reports } = JSON.parse(run.stdout) as {
+      codec: string;
+      reports: { findings: { check: string; curves?: { codec: { bytes: number }[] } }[] }[];
+    };
+    expect([codec, reports.length]).toEqual(["topk.TopK", 1]);
+    const digits = reports[0]!.findings.find(({ check }) => check === "digits")!;
+    const html = await readFile(page, "utf8");
+    expect(html).toContain("<h1>topk.TopK</h1>");
+    expect(html.match(/<svg /g)).toHaveLength(5);
+    expect(digits.curves!.codec.at(-1)!.bytes).toBeGreaterThan(0);
+    await using again = psgd(...args);
+    expect((await again.exit(60_000)).code).toBe(15);
+    expect(again.output).toContain("STORE_EXISTS: `--page`: expected a new file");
+    expect(await readFile(page, "utf8")).toBe(html);
   });
 
   it("test explains a tutorial's codec that forgets one node, with the shortest way to it", async () => {

@@ -5,6 +5,7 @@ export { datasetFromBytes } from "./dataset-from-bytes.js";
 export { loadDataset, requireDataset } from "./load-dataset.js";
 export type { DatasetSource, Download, DownloadProgress, LoadOptions } from "./sources/source.js";
 export { DATASETS, type DatasetName } from "./sources/registry.js";
+export { generateDigits } from "./sources/digits.js";
 export { TRANSFORMS, type TransformName } from "./transforms/registry.js";
 export type {
   ParameterRule,

@@ -68,6 +68,8 @@ export interface HarnessPlan extends CodecPair {
 
 /** Chooses what nodes compute, and sees what becomes of it. */
 interface HarnessProbe {
+  /** The model that all nodes begin with. @defaultValue gaussian */
+  readonly start?: Readonly<Float32Array>;
   /** What gradient descent would subtract for a block. */
   delta(place: { round: number; blockId: BlockId; weights: Readonly<Float32Array> }): Float32Array;
   /** @param weights - after the result was applied */
@@ -367,7 +369,9 @@ export class HarnessRun {
     const { settings, layout, sync, seed, server, callTimeoutMs } = this.#plan;
     // Every node starts from the same model.
     const random = seededRandom(`${seed}/weights`);
-    const weights = Float32Array.from({ length: layout.size }, () => random.normal());
+    const weights =
+      this.#plan.probe?.start?.slice() ??
+      Float32Array.from({ length: layout.size }, () => random.normal());
     const shownWeights = weights.slice();
     const tensors = this.#plan.perTensor ? layout.tensors : [undefined];
     const depths = new Map<number, number>();

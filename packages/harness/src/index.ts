@@ -33,8 +33,6 @@ export { unpackJob, type PortableJob, type SeedReport } from "./simulation/seed-
 export { examineCodec, type CodecExamination } from "./conformance/examine-codec.js";
 export { describeCodec, type DescribedCodec } from "./conformance/describe-codec.js";
 export { reportPage, type ReportedExamination } from "./report/page.js";
-export type { LabelledSamples } from "./report/softmax-regression.js";
-export { trainingCurves, type TrainingCurves } from "./report/training-curves.js";
 export { CHECKS, type CheckName, type Finding, type Verdict } from "./conformance/finding.js";
 export { Broker } from "./simulation/broker.js";
 export { Machine } from "./simulation/machine.js";

@@ -1,18 +1,10 @@
 import { access, constants, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Argv } from "yargs";
-import { PsgdError, SILENT, isPsgdError } from "@psgd/core";
-import type { Samples } from "@psgd/data";
-import type {
-  CodecExamination,
-  Finding,
-  LabelledSamples,
-  ReportedExamination,
-  TrainingCurves,
-} from "@psgd/harness";
+import { PsgdError } from "@psgd/core";
+import type { CodecExamination, Finding, ReportedExamination } from "@psgd/harness";
 import { SYNC_POLICIES, type SyncPolicyName } from "@psgd/sgd";
 import { pairCodecs } from "../choose-codecs.js";
-import { openDataset } from "../compose.js";
 import { EXIT_CODES, exitCodeOf } from "../exit-codes.js";
 import { parametersOf, withUnderscores } from "../job-options.js";
 import { table } from "../table.js";
@@ -122,12 +114,7 @@ export async function runCodecExamination(args: Arguments): Promise<number> {
   const reports: ReportedExamination[] = [];
   for (const sync of modes) {
     const findings = await examine({ ...examination, sync });
-    const hasResults = findings.some(
-      ({ check, verdict }) => check === "results" && verdict === "ok",
-    );
-    const curves =
-      page !== undefined && hasResults ? await curvesOf({ ...examination, sync }) : undefined;
-    reports.push({ sync, findings, curves });
+    reports.push({ sync, findings });
     if (args["json"] !== true) tell(codec.name, sync, findings, commandOf(args));
   }
   if (page !== undefined) {
@@ -171,33 +158,6 @@ async function requireNew(path: string): Promise<void> {
       "STORE_EXISTS",
       `\`--page\`: expected a new file, got ${path}, which is there already; give another name`,
     );
-}
-
-/** Training on `digits` with the codec and without. */
-async function curvesOf(examination: CodecExamination): Promise<TrainingCurves | undefined> {
-  const { trainingCurves } = await import("@psgd/harness");
-  const digits = await openDataset("digits", { log: SILENT });
-  const inputSize = digits.inputShape.reduce((product, extent) => product * extent, 1);
-  const samplesOf = ({ count, inputs, targets }: Samples, limit: number): LabelledSamples => {
-    const rows = Math.min(count, limit);
-    return {
-      inputSize,
-      classCount: digits.outputSize,
-      inputs: Float32Array.from(inputs.subarray(0, rows * inputSize), (value) => value / 255),
-      labels: Uint8Array.from(targets.subarray(0, rows)),
-    };
-  };
-  try {
-    return await trainingCurves(examination, {
-      train: samplesOf(digits.train, 4000),
-      test: samplesOf(digits.test, 300),
-    });
-  } catch (error) {
-    if (!isPsgdError(error)) throw error;
-    // What was found before is worth its page without plots.
-    process.stderr.write(`no plots of ${examination.sync}: ${error.message}\n`);
-    return undefined;
-  }
 }
 
 /** The arguments that `codec simulate` needs for the same codec. */

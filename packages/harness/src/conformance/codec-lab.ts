@@ -63,21 +63,21 @@ export class CodecLab {
   readonly subject: LabSubject;
   readonly server: CodecClass | undefined;
   readonly blocks: readonly BlockId[];
-  readonly #rule: OptimizerRule;
+  readonly rule: OptimizerRule;
 
   /** @throws {PsgdError} PAIRING_INVALID, ASSIGNMENT_INVALID */
   constructor(subject: LabSubject) {
     this.subject = subject;
     const { optimizer, server } = resolvePairing(subject);
     this.server = server;
-    this.#rule = OPTIMIZERS[optimizer];
+    this.rule = OPTIMIZERS[optimizer];
     const { blockCount } = ASSIGNMENTS.iid(subject);
     this.blocks = Array.from({ length: blockCount }, (_, block) => block);
   }
 
   /** Whether what nodes exchange does not depend on the models they have. */
   get carriesGradients(): boolean {
-    return this.#rule.carries === "gradients";
+    return this.rule.carries === "gradients";
   }
 
   /** @throws {PsgdError} what the codec is guilty of */
@@ -92,7 +92,7 @@ export class CodecLab {
       {
         codec: wrap(codec),
         server: this.server === undefined ? undefined : wrap(this.server),
-        rule: this.#rule,
+        rule: this.rule,
         settings: createSettings({
           assignment: ASSIGNMENTS.iid(this.subject),
           batchSize: 64,

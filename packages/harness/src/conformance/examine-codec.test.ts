@@ -144,6 +144,13 @@ class FailsLater extends Mean {
   }
 }
 
+/** Climbs instead of descending. */
+class Climbs extends Mean {
+  protected override combined(): Float32Array {
+    return super.combined().map((value) => -value);
+  }
+}
+
 /** Goes its own way. */
 class Alone extends Codec {
   static override readonly carries = "gradients";
@@ -235,13 +242,16 @@ const CASES: readonly {
   {
     codec: Mean,
     notOk: {},
-    says: { mean: /exact/, bytes: /^10\d % of dense/, contraction: /δ = 1/ },
+    says: {
+      ...{ mean: /exact/, bytes: /^10\d % of dense/, contraction: /δ = 1/ },
+      digits: /^(\d+\.\d) %, exact \1 %; .* after 120 steps with 1.0 of the bytes/,
+    },
   },
   { codec: Client, notOk: {}, says: { mean: /exact/, bytes: /^10\d % of dense/ } },
   { codec: Mean, options: { redundancy: 2 }, notOk: {} },
   {
     codec: Half,
-    notOk: { mean: "note", bias: "note", feedback: "note" },
+    notOk: { mean: "note", bias: "note", feedback: "note", digits: "note" },
     says: { mean: /^50.0 % off.*0.50 times/, contraction: /δ = 0.750/, feedback: /^40.00.*50.0 %/ },
   },
   {
@@ -294,6 +304,7 @@ const CASES: readonly {
       contraction: "skipped",
       feedback: "skipped",
       convergence: "wrong",
+      digits: "wrong",
       inputs: "wrong",
       memory: "wrong",
       bytes: "wrong",
@@ -323,6 +334,7 @@ const SKIPPED = [
   "contraction",
   "feedback",
   "convergence",
+  "digits",
   "not finite",
   "state",
   "inputs",
@@ -370,6 +382,13 @@ describe("the conformance kit", () => {
     const findings = await examineCodec({ codec, seedCount: 20 });
     const wrong = findings.filter(({ verdict }) => verdict === "wrong");
     expect(wrong.map(({ check }) => check)).toEqual(["results", "network"]);
+  });
+
+  it("finds that a codec does not learn", async () => {
+    const findings = await examineCodec({ codec: Climbs, seedCount: 1 });
+    const digits = findings.find(({ check }) => check === "digits")!;
+    expect(digits).toMatchObject({ verdict: "wrong" });
+    expect(digits.curves!.codec[0]!.loss).toBeGreaterThan(digits.curves!.uncompressed[0]!.loss);
   });
 
   it("finds a deadlock that only some order of messages leads to, and the shortest way to it", async () => {

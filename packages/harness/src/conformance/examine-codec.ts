@@ -1,6 +1,7 @@
 import { isPsgdError, type CodecClass, type CodecParameters } from "@psgd/core";
 import type { SyncPolicyName } from "@psgd/sgd";
 import { CodecLab } from "./codec-lab.js";
+import { examineDigits } from "./digits-check.js";
 import { CHECKS, type CheckName, type Finding } from "./finding.js";
 import { examineBytes, examineInputs, examineMemory, examineState } from "./keeping-checks.js";
 import { examineMean } from "./mean-checks.js";
@@ -68,6 +69,7 @@ type Examine = (lab: CodecLab, before: readonly Finding[]) => Promise<Finding | 
 const DEEPER_CHECKS: readonly (readonly [CheckName, Examine])[] = [
   ["mean", examineMean],
   ["convergence", examineConvergence],
+  ["digits", examineDigits],
   ["not finite", examineNotFinite],
   ["state", (lab, before) => examineState(lab, isByChance(before))],
   ["inputs", examineInputs],
@@ -96,6 +98,7 @@ const SYNCHRONOUS: readonly CheckName[] = [
   "contraction",
   "feedback",
   "convergence",
+  "digits",
   "state",
 ];
 

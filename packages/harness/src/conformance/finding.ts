@@ -1,3 +1,5 @@
+import type { TrainingCurves } from "./training-curves.js";
+
 /** What the kit examines, and what each is about. */
 export const CHECKS = {
   results: "every node gets a result in each step",
@@ -9,6 +11,7 @@ export const CHECKS = {
   contraction: "one exchange brings the model nearer to the mean",
   feedback: "what an exchange leaves out comes later",
   convergence: "training a convex problem ends at its minimum",
+  digits: "training on `digits` ends as with the exact mean",
   "not finite": "a NaN is refused or seen by all",
   state: "export and import leave nothing out",
   inputs: "what it is handed stays as it was while others may look at it",
@@ -38,4 +41,6 @@ export interface Finding {
   readonly story: string | undefined;
   /** What `psgd codec simulate` must be told, besides the codec and its parameters, to show it again. */
   readonly replay?: string;
+  /** How training went, for plots. */
+  readonly curves?: TrainingCurves;
 }

@@ -1,14 +1,12 @@
 import type { SyncPolicyName } from "@psgd/sgd";
 import type { Finding } from "../conformance/finding.js";
-import { barPlot, escaped, linePlot, type Series } from "./plot.js";
-import type { CurvePoint, TrainingCurves } from "./training-curves.js";
+import { barPlot, escaped, linePlot, short, type Series } from "./plot.js";
+import type { CurvePoint, TrainingCurves } from "../conformance/training-curves.js";
 
 /** What the kit has found under one sync policy. */
 export interface ReportedExamination {
   readonly sync: SyncPolicyName;
   readonly findings: readonly Finding[];
-  /** Missing where the codec does not come to its results. */
-  readonly curves: TrainingCurves | undefined;
 }
 
 const STYLE = `
@@ -26,8 +24,9 @@ pre { overflow-x: auto; background: #8881; padding: .6rem; }
 /** One HTML page that needs nothing else: what the kit has found of a codec, as tables and plots. */
 export function reportPage(codec: string, examinations: readonly ReportedExamination[]): string {
   const sections = examinations.map(
-    ({ sync, findings, curves }) =>
-      `<h2>${escaped(sync)}</h2>\n${findingsTable(findings)}\n${curves === undefined ? "" : plotsOf(curves)}`,
+    ({ sync, findings }) =>
+      `<h2>${escaped(sync)}</h2>\n${findingsTable(findings)}\n` +
+      findings.flatMap(({ curves }) => (curves === undefined ? [] : plotsOf(curves))).join("\n"),
   );
   return [
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
@@ -76,14 +75,28 @@ function plotsOf({ codec, uncompressed, links, tensors, staleness }: TrainingCur
       tensors.map(({ name, bytes }) => ({ name, value: bytes })),
       "Bytes by tensor, with a codec for each",
     ),
-    barPlot(
-      links.map(({ from, to, bytes }) => ({ name: `${from} to ${to}`, value: bytes })),
-      "Bytes by link",
-    ),
+    linkMatrix(links),
     barPlot(
       staleness.map(([updates, messages]) => ({ name: `${updates} updates`, value: messages })),
       "Messages by staleness",
     ),
   ];
   return `<div class="plots">${plots.map((plot) => `<div>${plot}</div>`).join("\n")}</div>`;
+}
+
+/** Bytes from each node (a row) to each other (a column), the darker the more. */
+function linkMatrix(links: TrainingCurves["links"]): string {
+  const nodes = [...new Set(links.flatMap(({ from, to }) => [from, to]))].sort();
+  const most = Math.max(...links.map(({ bytes }) => bytes));
+  const cell = (from: string, to: string): string => {
+    const bytes = links.find((link) => link.from === from && link.to === to)?.bytes;
+    if (bytes === undefined) return "<td></td>";
+    const share = Math.round((60 * bytes) / most);
+    return `<td style="background:color-mix(in srgb, #1f77b4 ${share}%, transparent)">${short(bytes)}</td>`;
+  };
+  const rows = nodes.map(
+    (from) => `<tr><th>${escaped(from)}</th>${nodes.map((to) => cell(from, to)).join("")}</tr>`,
+  );
+  const head = nodes.map((to) => `<th>to ${escaped(to)}</th>`).join("");
+  return `<p><b>Bytes by link</b></p><table><tr><th></th>${head}</tr>\n${rows.join("\n")}</table>`;
 }

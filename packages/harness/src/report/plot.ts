@@ -100,7 +100,7 @@ function rangeOf(values: readonly number[]): [number, number] {
 }
 
 /** Three digits and a prefix. */
-function short(value: number): string {
+export function short(value: number): string {
   const prefix = ["", "k", "M", "G"].findIndex(
     (_, i) => Math.abs(value) < 1000 ** (i + 1) || i === 3,
   );

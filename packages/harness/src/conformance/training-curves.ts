@@ -1,7 +1,6 @@
 import { ASSIGNMENTS, SILENT, createSettings, layoutOf, nodeName } from "@psgd/core";
-import { OPTIMIZERS, resolvePairing } from "@psgd/sgd";
-import type { CodecExamination } from "../conformance/examine-codec.js";
 import { HarnessRun } from "../harness-run.js";
+import type { CodecLab } from "./codec-lab.js";
 import { softmaxGradient, softmaxScore, type LabelledSamples } from "./softmax-regression.js";
 
 /** How training went, after every few steps. */
@@ -26,7 +25,7 @@ export interface TrainingCurves {
 
 const STEPS = 120;
 const BATCH = 32;
-const LEARNING_RATE = 0.2;
+const LEARNING_RATE = 0.1;
 const EVERY = 5;
 
 /**
@@ -35,14 +34,10 @@ const EVERY = 5;
  * @throws {PsgdError} what the codec is guilty of
  */
 export async function trainingCurves(
-  examination: CodecExamination,
+  { subject, server, rule }: CodecLab,
   { train, test }: { readonly train: LabelledSamples; readonly test: LabelledSamples },
 ): Promise<TrainingCurves> {
-  const { nodeCount = 3, redundancy = 1, seed = 1, sync = "ssgd", parameters = {} } = examination;
-  const { optimizer, server } = resolvePairing({
-    codec: examination.codec,
-    serverCodec: examination.serverCodec,
-  });
+  const { codec: codecClass, nodeCount, redundancy, seed, sync, parameters } = subject;
   const assignment = ASSIGNMENTS.iid({ nodeCount, redundancy });
   const { blockCount } = assignment;
   const settings = createSettings({
@@ -63,20 +58,15 @@ export async function trainingCurves(
   const links = new Map<string, { from: string; to: string; bytes: number }>();
   const bytesOfTensor = layout.tensors.map(() => 0);
   let bytes = 0;
-  let start: Float32Array | undefined;
   const run = async (perTensor: boolean): Promise<HarnessRun> => {
     const harness = new HarnessRun(
       {
-        codec: examination.codec,
-        server,
-        rule: OPTIMIZERS[optimizer],
+        ...{ codec: codecClass, server, rule },
         ...{ settings, sync, layout, perTensor, seed, agreement: "none" },
         ...{ tolerance: Infinity, callTimeoutMs: 5000 },
         probe: {
-          delta: ({ round, blockId, weights }) => {
-            start ??= weights.slice();
-            return delta(weights, round, blockId);
-          },
+          start: new Float32Array(layout.size),
+          delta: ({ round, blockId, weights }) => delta(weights, round, blockId),
           onResult: (node, _result, weights, round) => {
             if (node === 0 && !perTensor && isShown(round))
               codec.push({ step: round + 1, bytes, ...softmaxScore(test, weights) });
@@ -104,7 +94,7 @@ export async function trainingCurves(
   const whole = await run(false);
   await run(true);
 
-  const weights = start!.slice();
+  const weights = new Float32Array(layout.size);
   const uncompressed: CurvePoint[] = [];
   const vectors =
     server === undefined ? blockCount * redundancy * (nodeCount - redundancy) : 2 * nodeCount;
