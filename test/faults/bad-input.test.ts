@@ -11,9 +11,9 @@ import { startCli } from "../support/processes.js";
 const SHORT = "--codec plain.Plain --dataset digits --steps 5".split(" ");
 
 describe("without a broker", () => {
-  test.for(["worker", "job-submit", "psgd"] as const)(
+  test.concurrent.for(["worker", "job-submit", "psgd"] as const)(
     "%s says where it looked, what to start, and exits with 10",
-    async (command) => {
+    async (command, { expect }) => {
       await using process = startCli(
         command,
         { worker: [], "job-submit": SHORT, psgd: ["nodes"] }[command],

@@ -82,43 +82,61 @@ describe("bytes on the wire of each node, per step", () => {
     }));
   }
 
-  /** On a machine that is busy elsewhere messages are sent again; that only adds, so the least of three runs counts. */
-  async function least(each: Case, steps: number, results: string) {
-    const runs: Awaited<ReturnType<typeof count>>[] = [];
-    for (const run of ["-0", "-1", ""]) runs.push(await count(each, steps, results + run));
-    return wires.map((_, wire) => ({
-      sent: Math.min(...runs.map((run) => run[wire]!.sent)),
-      received: Math.min(...runs.map((run) => run[wire]!.received)),
-    }));
-  }
-
   test.for(CASES)("$title", async (each) => {
     const home = join(cluster.directory, each.title.replaceAll(/\W+/g, "-"));
     await mkdir(home);
     // The first job also brings packages to the workers; it is not counted.
     await count(each, 1, join(home, "first"));
-    const few = await least(each, FEW, join(home, "few"));
-    const many = await least(each, MANY, join(home, "many"));
-    const perStep = (node: number, direction: "sent" | "received"): number =>
-      (many[node]![direction] - few[node]![direction]) / (MANY - FEW);
     const nodes = Array.from({ length: each.nodeCount }, (_, node) => ({ node, ...each.worker }));
     const all = each.server === undefined ? nodes : [...nodes, { node: 2, ...each.server }];
-    for (const { node, sent, received } of all) {
-      expectWithin(perStep(node, "sent"), sent, 0.02, `w${node} sent per step`);
-      expectWithin(perStep(node, "received"), received, 0.02, `w${node} received per step`);
+
+    /** Bytes per step beside the formulas, from two jobs of different length. */
+    const measure = async (suffix: string): Promise<Measured[]> => {
+      const few = await count(each, FEW, join(home, `few${suffix}`));
+      const many = await count(each, MANY, join(home, `many${suffix}`));
+      return all.flatMap(({ node, ...formula }) =>
+        (["sent", "received"] as const).map((direction) => ({
+          what: `w${node} ${direction} per step`,
+          value: (many[node]![direction] - few[node]![direction]) / (MANY - FEW),
+          formula: formula[direction],
+        })),
+      );
+    };
+    // On a machine that is busy elsewhere messages are sent again; then another pair of jobs has its chance.
+    let run = "";
+    let measured = await measure(run);
+    for (const again of ["-2", "-3"]) {
+      if (measured.every(isNear)) break;
+      run = again;
+      measured = await measure(run);
     }
+    for (const each of measured) expect(isNear(each), said(each)).toBe(true);
 
     // The traces say the same as the wire.
     for (const { node, sent, received } of nodes) {
-      const { BytesSent, BytesReceived } = (await readTrace(join(home, "many"), "T", node)).at(-1)!;
-      expectWithin(BytesSent! / MANY, sent, 0.02, `BytesSent of node ${node}`);
-      expectWithin(BytesReceived! / MANY, received, 0.02, `BytesReceived of node ${node}`);
+      const { BytesSent, BytesReceived } = (
+        await readTrace(join(home, `many${run}`), "T", node)
+      ).at(-1)!;
+      for (const traced of [
+        { what: `BytesSent of node ${node}`, value: BytesSent! / MANY, formula: sent },
+        { what: `BytesReceived of node ${node}`, value: BytesReceived! / MANY, formula: received },
+      ])
+        expect(isNear(traced), said(traced)).toBe(true);
     }
   });
 });
 
-function expectWithin(value: number, formula: number, tolerance: number, what: string): void {
-  const deviation = value / formula - 1;
-  const said = `${what}: ${value.toFixed(0)} bytes, formula ${formula.toFixed(0)}, ${(100 * deviation).toFixed(2)} %`;
-  expect(Math.abs(deviation), said).toBeLessThanOrEqual(tolerance);
+interface Measured {
+  readonly what: string;
+  readonly value: number;
+  readonly formula: number;
+}
+
+/** Within 2 %. */
+function isNear({ value, formula }: Measured): boolean {
+  return Math.abs(value / formula - 1) <= 0.02;
+}
+
+function said({ what, value, formula }: Measured): string {
+  return `${what}: ${value.toFixed(0)} bytes, formula ${formula.toFixed(0)}, ${(100 * (value / formula - 1)).toFixed(2)} %`;
 }
