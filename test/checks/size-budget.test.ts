@@ -10,7 +10,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/data": 1_650,
   "packages/compute": 6_700,
   "packages/remote": 1_100,
-  "packages/runtime": 3_700,
+  "packages/runtime": 3_800,
   "packages/harness": 5_300,
   "packages/cli": 4_550,
   "packages/tooling": 0,

@@ -3,11 +3,13 @@ import {
   digestsOf,
   fetchResults,
   listRecords,
+  type NodeRecord,
   packageKey,
   type WorkerReply,
   type WorkerRequest,
 } from "@psgd/runtime";
 import { LinkEndpoint, type Link } from "@psgd/transport";
+import { unpack } from "@psgd/wire";
 import { describe, expect, it } from "vitest";
 import { Plain } from "../../codecs/plain.js";
 import { MemoryStore } from "../support/memory-store.js";
@@ -441,17 +443,41 @@ describe("what a worker keeps", () => {
     expect([...disk.entries.keys()].filter((key) => key.includes("prepared"))).toEqual([]);
   });
 
-  it("is the last twenty of the results that were fetched, and all that were not", async () => {
+  it("is told though the disk is full when a node ends, and written when there is room", async () => {
     const at = cluster();
     const worker = await at.worker("a");
+    let isFull = true;
+    let records = 0;
+    worker.store.beforeWrite = (key) => {
+      if (key.endsWith("/record") && ++records > 2 && isFull)
+        throw new PsgdError("STORE_FAILED", `${key}: the disk is full`);
+    };
     const single = testJob({ codec: "Plain", nodeCount: 1, stepCount: 1 });
+    const { jobId, error, client } = await at.run(single, [worker]);
+    expect(error).toBeUndefined();
+    const written = (): NodeRecord =>
+      unpack(worker.store.entries.get(`jobs/${jobId}/node-0/record`)!) as NodeRecord;
+    expect(written().state).toBe("running");
     const { address } = worker.daemon.info();
-    const unfetched = await at.run(single, [worker]);
+    const fetched = await at.clock.run(fetchResults(client, at.clock, address, jobId, 0));
+    expect(fetched.record.state).toBe("done");
+    isFull = false;
+    await at.clock.advance(5_000);
+    expect(written()).toEqual(fetched.record);
+  });
+
+  it("is that of the last twenty jobs that were fetched, and all that were not", async () => {
+    const at = cluster();
+    const worker = await at.worker("a", { slots: 2 });
+    const pair = testJob({ codec: "Plain", nodeCount: 2, stepCount: 1 });
+    const both = [worker, worker];
+    const { address } = worker.daemon.info();
+    const unfetched = await at.run(pair, both);
     const ids: string[] = [];
     for (let n = 0; n < 22; n++) {
-      const { jobId, client } = await at.run(single, [worker]);
+      const { jobId, client } = await at.run(pair, both);
       ids.push(jobId);
-      client.send(address, { type: "retrieved", ...ofNode(jobId) });
+      for (const nodeId of [0, 1]) client.send(address, { type: "retrieved", jobId, nodeId });
       await at.clock.advance(1_000);
     }
     const kept = new Set(

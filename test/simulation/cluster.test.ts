@@ -63,6 +63,26 @@ describe("the simulated cluster, with submitter, daemons and stores", () => {
     expect(ends.size).toBeGreaterThan(8);
   });
 
+  it("tells how each job ended, and keeps what was trained, when a worker's disk is full for a while", async () => {
+    const ends = new Set<string>();
+    for (let seed = 1; seed <= 100; seed++) {
+      const scenario = scenarioOf(seed, false);
+      const random = seededRandom(`${seed}/disk`);
+      const disk = {
+        node: random.uint32() % scenario.nodeCount,
+        atMs: random.uint32() % 120,
+        ms: random.uint32() % 2 === 0 ? undefined : 1 + (random.uint32() % 8000),
+      };
+      const outcome = await simulateCluster(scenario, disk);
+      expect(outcome.violation, `${JSON.stringify(disk)} ${told(outcome)}`).toBeUndefined();
+      if (outcome.modelSha256 !== undefined)
+        expect(outcome.modelSha256, told(outcome)).toBe(await soundModel(outcome.scenario));
+      ends.add(`${outcome.submission} ${outcome.states.join()}`);
+    }
+    // While packages come, while nodes run, at the very end, and not at all.
+    expect(ends.size).toBeGreaterThan(5);
+  });
+
   it("does the same again from the same seed", async () => {
     for (const seed of [1, 2, 116]) {
       const [a, b] = [await check(seed, true), await check(seed, true)];

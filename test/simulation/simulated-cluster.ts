@@ -5,6 +5,7 @@
  */
 import { tfjsEngine } from "@psgd/compute";
 import {
+  PsgdError,
   SILENT,
   isPsgdError,
   seededRandom,
@@ -47,6 +48,13 @@ const REFUSALS: readonly string[] = ["NODE_LOST", "COMMIT_TIMEOUT", "CLUSTER_UNR
 
 const MOST_EVENTS = 200_000;
 
+/** A worker's disk that takes nothing for a while, as a full one; without an end, until nothing else is left to happen. */
+export interface DiskFault {
+  readonly node: NodeId;
+  readonly atMs: number;
+  readonly ms: number | undefined;
+}
+
 export interface ClusterOutcome {
   readonly scenario: Scenario;
   /** What must not be, in words. */
@@ -72,12 +80,15 @@ interface SimulatedWorker {
 }
 
 /** Runs one scenario of the whole cluster. */
-export async function simulateCluster(scenario: Scenario): Promise<ClusterOutcome> {
+export async function simulateCluster(
+  scenario: Scenario,
+  diskFault?: DiskFault,
+): Promise<ClusterOutcome> {
   const { stackTraceLimit } = Error;
   // Stacks travel with errors, and name paths and lines of this machine: the length of frames must not depend on them.
   Error.stackTraceLimit = 0;
   try {
-    return await new SimulatedCluster(scenario).run();
+    return await new SimulatedCluster(scenario, diskFault).run();
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }
@@ -85,6 +96,7 @@ export async function simulateCluster(scenario: Scenario): Promise<ClusterOutcom
 
 class SimulatedCluster {
   readonly #scenario: Scenario;
+  readonly #diskFault: DiskFault | undefined;
   readonly #job: TestJob;
   readonly #scheduler = new Scheduler();
   readonly #trace = new Trace(() => this.#scheduler.nowMs, false);
@@ -96,11 +108,13 @@ class SimulatedCluster {
   #submission = "not answered";
   /** Set when the submitter has nothing more to wait for. */
   #isFollowed = false;
+  #isSettledOnce = false;
   #pendingFaults = 0;
 
-  constructor(scenario: Scenario) {
+  constructor(scenario: Scenario, diskFault: DiskFault | undefined) {
     const { seed, nodeCount, stepCount, faults } = scenario;
     this.#scenario = scenario;
+    this.#diskFault = diskFault;
     this.#job = testJob({ codec: "Plain", nodeCount, stepCount, batchSize: 4 });
     this.#broker = new Broker(
       {
@@ -112,7 +126,7 @@ class SimulatedCluster {
       faults,
     );
     this.#workers = Array.from({ length: nodeCount }, (_, node) => ({
-      store: new MemoryStore(),
+      store: this.#disk(node),
       machine: this.#machine(node),
       daemon: undefined,
       incarnation: 0,
@@ -128,6 +142,8 @@ class SimulatedCluster {
     void this.#submit(submitter);
     if (!(await this.#runUntil(() => this.#isSettled(submitter))))
       this.#break(`not settled: ${this.#told().join(", ")}`);
+    this.#isSettledOnce = true;
+    if (this.#diskFault !== undefined) await this.#rest();
     const modelSha256 = await this.#judge();
     return {
       scenario: this.#scenario,
@@ -150,6 +166,17 @@ class SimulatedCluster {
       if (this.#scheduler.nowMs > LIMIT_MS || !this.#scheduler.runNext()) return false;
     }
     return false;
+  }
+
+  #disk(node: NodeId): MemoryStore {
+    const store = new MemoryStore();
+    const { node: full, atMs = 0, ms = Infinity } = this.#diskFault ?? {};
+    store.beforeWrite = (key) => {
+      const { nowMs } = this.#scheduler;
+      if (node === full && !this.#isSettledOnce && nowMs >= atMs && nowMs < atMs + ms)
+        throw new PsgdError("STORE_FAILED", `${key}: expected to write, got a full disk`);
+    };
+    return store;
   }
 
   #machine(node: NodeId): Machine {
@@ -228,7 +255,10 @@ class SimulatedCluster {
       await followJob({ jobId: JOB_ID, client, addresses, observer }).outcome;
     } catch (error) {
       this.#submission = isPsgdError(error) ? error.code : String(error);
-      if (!REFUSALS.includes(this.#submission)) this.#break(`submission: ${String(error)}`);
+      const isExpected =
+        REFUSALS.includes(this.#submission) ||
+        (this.#submission === "STORE_FAILED" && this.#diskFault !== undefined);
+      if (!isExpected) this.#break(`submission: ${String(error)}`);
     }
     await client.close();
     this.#isFollowed = true;
@@ -257,7 +287,7 @@ class SimulatedCluster {
     const records = this.#records();
     const found = records.filter((record) => record !== undefined);
     const isDone = found.length > 0 && records.every((record) => record?.state === "done");
-    const hasDeaths = faults.some(({ kind }) => kind === "crash");
+    const hasDeaths = this.#diskFault !== undefined || faults.some(({ kind }) => kind === "crash");
     const models = new Set(found.flatMap(({ summary }) => summary?.modelSha256 ?? []));
     if (models.size > 1) this.#break("two nodes have different models");
     for (const [node, record] of records.entries())
@@ -273,8 +303,7 @@ class SimulatedCluster {
 
   /** Results of a finished job can be had by somebody else, later, and are what the node has trained. */
   async #fetchAll(): Promise<void> {
-    this.#scheduler.after(CALM_MS, () => {});
-    await this.#runUntil(() => this.#scheduler.nowMs >= CALM_MS);
+    await this.#rest();
     const machine = new Machine(this.#scheduler, 0);
     const client = await this.#client(machine, "visitor");
     for (const [node, { address }] of this.#infos.entries()) {
@@ -289,6 +318,12 @@ class SimulatedCluster {
       if (weightBytes !== 12)
         this.#break(`results of node ${node}: ${weightBytes} bytes of weights`);
     }
+  }
+
+  async #rest(): Promise<void> {
+    const endMs = this.#scheduler.nowMs + CALM_MS;
+    this.#scheduler.after(CALM_MS, () => {});
+    await this.#runUntil(() => this.#scheduler.nowMs >= endMs);
   }
 
   #records(): (NodeRecord | undefined)[] {

@@ -16,7 +16,6 @@ import {
   type WorkerInfo,
 } from "@psgd/core";
 import { LinkEndpoint, type Link } from "@psgd/transport";
-import { pack, unpack } from "@psgd/wire";
 import {
   PACKAGE_NAMES,
   PROTOCOL,
@@ -28,6 +27,7 @@ import {
   type NodeState,
   type PackageName,
 } from "./job.js";
+import { NodeRecords } from "./node-records.js";
 import type { PeerMessage } from "./node/mesh.js";
 import type { NodeEvent } from "./node/node-world.js";
 import type { NodeHandle, NodeHost } from "./node-host.js";
@@ -56,9 +56,6 @@ const STOP_GRACE_MS = 3_000;
 /** So long a worker that is stopping waits for submitters that watch to fetch what has just ended. */
 const LAST_FETCH_MS = 5_000;
 
-/** Results that were fetched stay for this many jobs, so that a second look is possible; older ones go. */
-const KEPT_RETRIEVED = 20;
-
 const PACKAGES_OF_ONE_JOB = [
   "global_setting_package",
   "weights_and_layers_package",
@@ -84,6 +81,7 @@ export class WorkerDaemon {
   /** Requests that are being worked on. */
   readonly #handling = new Set<Promise<void>>();
   readonly #plans: PlanService | undefined;
+  readonly #records: NodeRecords;
   #endpoint: LinkEndpoint | undefined;
   #announcement: Listener | undefined;
   #isStopping = false;
@@ -92,6 +90,7 @@ export class WorkerDaemon {
 
   private constructor(options: WorkerDaemonOptions) {
     this.#options = options;
+    this.#records = new NodeRecords(options);
     const { startPlans: start, log } = options;
     const address = `plans.${options.info.workerId}`;
     this.#plans = start === undefined ? undefined : new PlanService({ address, start, log });
@@ -100,7 +99,7 @@ export class WorkerDaemon {
   /** Connects, settles what an earlier run of this worker left behind, and announces itself. */
   static async start(options: WorkerDaemonOptions): Promise<WorkerDaemon> {
     const daemon = new WorkerDaemon(options);
-    await daemon.#settleInterrupted();
+    await daemon.#records.settleInterrupted(options.info.name);
     daemon.#endpoint = await LinkEndpoint.open({
       transport: options.transport,
       clock: options.clock,
@@ -150,6 +149,7 @@ export class WorkerDaemon {
     await Promise.race([this.#idle(), sleep(clock, STOP_GRACE_MS + LAST_WORDS_MS)]);
     await Promise.race([this.#unattached(), sleep(clock, LAST_FETCH_MS)]);
     this.#plans?.stop();
+    this.#records.stop();
     await this.#endpoint?.close();
     // Who stops us may remove the store's directory next.
     await Promise.race([Promise.all(this.#handling), sleep(clock, LAST_WORDS_MS)]);
@@ -202,12 +202,12 @@ export class WorkerDaemon {
         }
         return;
       case "records":
-        this.#reply(link, { type: "records", records: await this.#records() });
+        this.#reply(link, { type: "records", records: await this.#records.all() });
         return;
       case "fetch":
         return this.#sendResults(link, request);
       case "retrieved":
-        return this.#markRetrieved(request);
+        return this.#records.markRetrieved(request);
       case "plans":
         return this.#servePlans(link);
     }
@@ -265,7 +265,7 @@ export class WorkerDaemon {
         if (isOver(session)) return;
       }
       session.hasDirectory = true;
-      await this.#writeRecord(session, "prepared");
+      await this.#records.write(this.#recordOf(session, "prepared"));
       // Rolled back while that was written: nobody would ever stop a node that starts now.
       if (isOver(session)) {
         await this.#removeDirectory(session);
@@ -349,7 +349,7 @@ export class WorkerDaemon {
     session.isCommitted = true;
     this.#watch(link, session.jobId);
     try {
-      await this.#writeRecord(session, "running");
+      await this.#records.write(this.#recordOf(session, "running"));
     } catch (error) {
       // The submitter calls the whole job off then, and this node with it.
       const { jobId, nodeId } = request;
@@ -432,7 +432,8 @@ export class WorkerDaemon {
         await this.#options.store.remove(nodeKey(jobId, nodeId));
         return;
       }
-      const record = await this.#writeRecord(session, stateOf(session.outcome));
+      const record = this.#recordOf(session, stateOf(session.outcome));
+      await this.#records.keep(record);
       this.#broadcast(jobId, { type: "ended", jobId, nodeId, record });
     } catch (error) {
       this.#options.log.error(`Job ${jobId}, ${nodeName(nodeId)}: ${toErrorRecord(error).message}`);
@@ -537,7 +538,7 @@ export class WorkerDaemon {
 
   async #attach(link: Link, jobId: string): Promise<void> {
     this.#watch(link, jobId);
-    for (const record of await this.#records()) {
+    for (const record of await this.#records.all()) {
       const { nodeId } = record;
       if (record.jobId === jobId && record.finishedAt !== undefined)
         this.#reply(link, { type: "ended", jobId, nodeId, record });
@@ -557,7 +558,7 @@ export class WorkerDaemon {
     { jobId, nodeId }: { jobId: string; nodeId: NodeId },
   ): Promise<void> {
     const { store } = this.#options;
-    const record = await this.#readRecord(recordKey(jobId, nodeId));
+    const record = await this.#records.of({ jobId, nodeId });
     if (record === undefined) {
       const error = new PsgdError(
         "JOB_UNKNOWN",
@@ -576,24 +577,9 @@ export class WorkerDaemon {
     this.#reply(link, { type: "fetched", jobId, nodeId, record });
   }
 
-  async #markRetrieved({ jobId, nodeId }: { jobId: string; nodeId: NodeId }): Promise<void> {
-    const record = await this.#readRecord(recordKey(jobId, nodeId));
-    if (record === undefined || record.finishedAt === undefined) return;
-    await this.#options.store.write(
-      recordKey(jobId, nodeId),
-      pack({ ...record, isRetrieved: true }),
-    );
-    const retrieved = (await this.#records())
-      .filter((old) => old.isRetrieved)
-      .sort((a, b) => (a.finishedAt ?? "").localeCompare(b.finishedAt ?? ""));
-    for (const old of retrieved.slice(0, -KEPT_RETRIEVED))
-      await this.#options.store.remove(nodeKey(old.jobId, old.nodeId));
-  }
-
-  async #writeRecord(session: Session, state: NodeState): Promise<NodeRecord> {
-    const { outcome, assignment } = session;
+  #recordOf({ outcome, assignment }: Session, state: NodeState): NodeRecord {
     const hasEnded = outcome !== undefined;
-    const record: NodeRecord = {
+    return {
       ...assignment!,
       state,
       finishedAt: hasEnded ? this.#options.clock.wallTime().toISOString() : undefined,
@@ -601,42 +587,6 @@ export class WorkerDaemon {
       summary: outcome?.type === "finished" ? outcome.summary : undefined,
       isRetrieved: false,
     };
-    await this.#options.store.write(recordKey(session.jobId, session.nodeId), pack(record));
-    return record;
-  }
-
-  async #records(): Promise<NodeRecord[]> {
-    const entries = await this.#options.store.list("jobs/");
-    const keys = entries.map(({ key }) => key).filter((key) => key.endsWith("/record"));
-    const records = await Promise.all(keys.map((key) => this.#readRecord(key)));
-    return records.filter((record) => record !== undefined);
-  }
-
-  async #readRecord(key: string): Promise<NodeRecord | undefined> {
-    const bytes = await this.#options.store.read(key);
-    return bytes === undefined ? undefined : (unpack(bytes) as NodeRecord);
-  }
-
-  /** What ran when an earlier process of this worker died has ended with it. */
-  async #settleInterrupted(): Promise<void> {
-    for (const record of await this.#records()) {
-      if (record.finishedAt !== undefined) continue;
-      const { jobId, nodeId } = record;
-      if (record.state === "prepared") {
-        await this.#options.store.remove(nodeKey(jobId, nodeId));
-        continue;
-      }
-      const error = new PsgdError(
-        "NODE_LOST",
-        `${nodeName(nodeId)}: its worker ${this.#options.info.name} ended while it ran`,
-        { details: { node: nodeId } },
-      );
-      const finishedAt = this.#options.clock.wallTime().toISOString();
-      await this.#options.store.write(
-        recordKey(jobId, nodeId),
-        pack({ ...record, state: "failed", error: toErrorRecord(error), finishedAt }),
-      );
-    }
   }
 
   #sessionOf({ jobId, nodeId }: { jobId: string; nodeId: NodeId }): Session | undefined {
