@@ -33,6 +33,18 @@ describe("the majority", () => {
 });
 
 describe("SignSgd", () => {
+  it("moves what has no gradient to no side", () => {
+    const size = 4000;
+    const parameters = { momentum: 0 };
+    const cluster = new Cluster({
+      ...{ codec: SignSgdClient, server: SignSgdServer, nodeCount: 3, size, parameters },
+    });
+    const [result] = cluster.runStep(0, () => new Array<number>(size).fill(0));
+    const ups = result!.filter((value) => value > 0).length;
+    // 4.5 standard deviations of so many fair coins.
+    expect(Math.abs(ups - size / 2)).toBeLessThan((4.5 * Math.sqrt(size)) / 2);
+  });
+
   const input = ({ node, step }: { node: number; step: number }): number[] => {
     const random = seededRandom(`${node}/${step}`);
     return Array.from({ length: 20 }, () => random.normal());

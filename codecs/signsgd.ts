@@ -18,7 +18,8 @@ import { packSigns, requireBelowOne, requireBytes, unpackSigns } from "./compres
  * Signs up, the sign that most nodes have down: one bit for each value both ways.
  *
  * Algorithm
- * 1. A client takes mᵢ ← β mᵢ + (1 − β) gᵢ and sends the signs of mᵢ; with β = 0 they are those of its gradient.
+ * 1. A client takes mᵢ ← β mᵢ + (1 − β) gᵢ and sends the signs of mᵢ; with β = 0 they are those of its gradient. The sign of
+ *    0 is decided by chance: weights of inputs that are always 0 would else drift by the learning rate in every step.
  * 2. The server counts, for each value, how many signs are negative, and sends what most have; a tie is decided by chance.
  * 3. The result is the learning rate times these signs, alike on all clients.
  *
@@ -95,7 +96,10 @@ export class SignSgdClient extends Codec {
     const m = this.#mean;
     for (let i = 0; i < m.length; i++) m[i] = this.#beta * m[i] + (1 - this.#beta) * gradient[i];
     this.#awaitedStep = block.step;
-    return netEncapsulation(PARAMETER_SERVER, [this.nodeId, block.step, packSigns(m)]);
+    const bits = packSigns(m);
+    for (let i = 0; i < m.length; i++)
+      if (m[i] === 0 && this.random.float() < 0.5) bits[i >> 3] |= 1 << (i & 7);
+    return netEncapsulation(PARAMETER_SERVER, [this.nodeId, block.step, bits]);
   }
 
   override receiveBlocks(content: unknown): void {

@@ -3,6 +3,7 @@ import {
   qsgd,
   requireAtLeast,
   requireBelowOne,
+  requireShare,
   topK,
   type CompressionParts,
   type Schedule,
@@ -45,7 +46,7 @@ export class SparseLoCo extends CompressedWeights {
   protected override compression(): CompressionParts {
     const { settings } = this;
     return {
-      feedback: requireAtLeast(0, settings.param("decay", 0.95), "decay"),
+      feedback: requireShare(settings.param("decay", 0.95), "decay"),
       sparsifier: topK(settings.param("fraction", 0.03)),
       quantizer: qsgd({ bits: 2, bucket: 64 }),
     };
