@@ -66,6 +66,8 @@ describe("psgd codec", () => {
     expect(run.stdout).toMatch(/^wrong +results +fails in order 1 of 12/m);
     expect(run.stdout).toMatch(/node 1 waits in step 0 for block 0 of node 0.*, never heard/);
     expect(run.stdout).toContain("they wait for each other: node 0 → node 1 → node 0");
+    expect(run.stdout).toMatch(/^The shortest way to results:\n2 nodes, 1 step: SYNC_TIMEOUT: /m);
+    expect(run.stdout).toMatch(/^ +1\. node \d computes its blocks of step 0$/m);
     expect(run.stdout).toMatch(/^ +1\. +0\.000 ms {2}node 0 starts$/m);
   });
 

@@ -126,6 +126,8 @@ export class HarnessRun {
   /** The bits of each result that is to agree, by node and round. */
   readonly digests = new Map<string, string>();
   readonly codecName: string;
+  /** What has happened, from the first to the last. */
+  readonly #events: (readonly [node: NodeId, step: number, from: NodeId | undefined])[] = [];
   readonly #plan: HarnessPlan;
   readonly #log: Logger;
   readonly #random: Random;
@@ -148,6 +150,14 @@ export class HarnessRun {
       server === undefined ? codec.name : `${codec.name} with ${server.name}`,
     );
     this.codecName = [...new Set(names)].join(", ");
+  }
+
+  get events(): readonly string[] {
+    return this.#events.map(([node, step, from]) =>
+      from === undefined
+        ? `${nodeName(node)} computes its blocks of step ${step}`
+        : `${nodeName(node)} gets a message of step ${step} from ${nodeName(from)}`,
+    );
   }
 
   get messageCount(): number {
@@ -209,7 +219,7 @@ export class HarnessRun {
       const eventCount = ready.length + this.#post.openLinkCount;
       if (eventCount > 0) {
         const next = this.#plan.choose?.(eventCount) ?? this.#random.uint32() % eventCount;
-        if (next < ready.length) ready[next]!.compute!();
+        if (next < ready.length) this.#compute(ready[next]!);
         else this.#deliver(next - ready.length);
       } else if (this.#waiting().length > 0) {
         await this.#rescue();
@@ -232,9 +242,15 @@ export class HarnessRun {
     }
   }
 
+  #compute(node: HarnessNode): void {
+    this.#events.push([node.nodeId, node.round, undefined]);
+    node.compute!();
+  }
+
   #deliver(link: number): void {
     const { letter, message } = this.#post.take(link);
     const { from, to, isBackup } = letter;
+    this.#events.push([to, message.step, from]);
     this.#log.info(
       `----------- Node:${from} ${isBackup ? "Backup" : "Transmitting"} to ${to} successful -----------`,
     );

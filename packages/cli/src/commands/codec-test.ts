@@ -187,13 +187,19 @@ function tell(
   ]);
   const wrong = findings.filter(({ verdict }) => verdict === "wrong");
   process.stdout.write(`${name}, ${sync}\n${table(["VERDICT", "CHECK", "NUMBER", "WHAT"], rows)}`);
-  for (const { check, text, story, replay } of wrong) {
+  // One fault may show in several checks.
+  for (const text of new Set(wrong.map((finding) => finding.text))) {
+    const same = wrong.filter((finding) => finding.text === text);
     if (text.length > LONGEST_CELL)
-      process.stdout.write(`\n${check}:\n  ${text.split("; ").join("\n  ")}\n`);
-    if (story !== undefined)
       process.stdout.write(
-        `\nThe shortest way to it (all of it: psgd codec simulate ${command} ${replay ?? ""}):\n${story}\n`,
+        `\n${same.map(({ check }) => check).join(", ")}:\n  ${text.split("; ").join("\n  ")}\n`,
       );
+    for (const { check, story, replay } of same) {
+      if (story === undefined) continue;
+      const whole =
+        replay === undefined ? "" : ` (all of it: psgd codec simulate ${command} ${replay})`;
+      process.stdout.write(`\nThe shortest way to ${check}${whole}:\n${story}\n`);
+    }
   }
   const verdict =
     wrong.length === 0

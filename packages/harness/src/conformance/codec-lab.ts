@@ -34,6 +34,8 @@ export interface Experiment {
   readonly schedule?: number;
   /** Chooses what happens next, instead of a schedule. */
   readonly choose?: (eventCount: number) => number;
+  /** Told what has happened, one event a line, also where the run fails. */
+  readonly onEnd?: (events: readonly string[]) => void;
   /** In the place of the subject's codecs. */
   readonly wrap?: (codec: CodecClass) => CodecClass;
   /** What gradient descent would subtract for a block. @defaultValue gaussian, anew in each round */
@@ -118,7 +120,11 @@ export class CodecLab {
       experiment.schedule ?? 0,
       SILENT,
     );
-    await run.complete();
+    try {
+      await run.complete();
+    } finally {
+      experiment.onEnd?.(run.events);
+    }
     const inOrder = [...models].sort(([a], [b]) => a - b);
     const start = initial ?? new Float32Array(size);
     return {

@@ -373,6 +373,8 @@ describe("the conformance kit", () => {
     expect(of("results").text).toContain(
       "node 2 waits in step 1 for block 0 of node 0, last heard of step 2",
     );
+    expect(of("results").story).toMatch(/^3 nodes, 2 steps: SYNC_TIMEOUT: result of round 1: /);
+    expect(of("results").story).toMatch(/^ +1\. node \d computes its blocks of step 0$/m);
     for (const check of SKIPPED) expect(of(check).verdict).toBe("skipped");
     expect(of("network").story).toMatch(/no faults\n +1\. /);
     expect(of("network").story).toContain("node 2 waits in step 1 for block 0 of node 0");

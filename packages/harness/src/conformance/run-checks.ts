@@ -1,7 +1,8 @@
-import { isPsgdError, nodeName, type NodeId } from "@psgd/core";
+import { isPsgdError, nodeName, type NodeId, type PsgdError } from "@psgd/core";
 import { CodecLab, type Observation } from "./codec-lab.js";
 import { inEveryOrder } from "./every-order.js";
 import type { Finding } from "./finding.js";
+import { numbered, shortestFailure } from "./shortest-failure.js";
 import { apart, maxUlpDistance } from "./vector-distance.js";
 
 const ROUNDS = 6;
@@ -28,24 +29,13 @@ export async function examineRuns(lab: CodecLab): Promise<RunFacts> {
       runs.push(await lab.run({ rounds: ROUNDS, schedule }));
     } catch (error) {
       if (!isPsgdError(error)) throw error;
-      const number = `fails in order ${schedule + 1} of ${SCHEDULES}`;
-      const finding = { verdict: "wrong", number, seed, story: undefined } as const;
-      return {
-        findings: [{ ...finding, check: "results", text: error.message }],
-        hasResults: false,
-        agreesAlways: false,
-      };
+      return failed(lab, error, `fails in order ${schedule + 1} of ${SCHEDULES}`);
     }
   }
   const small = await exploreSmallJob(lab);
   if (small.error !== undefined) {
     const number = `fails in order ${small.orderCount} of two nodes and ${SMALL_ROUNDS} steps`;
-    const finding = { verdict: "wrong", number, seed, story: undefined } as const;
-    return {
-      findings: [{ ...finding, check: "results", text: small.error }],
-      hasResults: false,
-      agreesAlways: false,
-    };
+    return failed(lab, small.error, number);
   }
   const count = SCHEDULES * ROUNDS * nodeCount;
   const again = await lab.run({ rounds: ROUNDS });
@@ -62,6 +52,17 @@ export async function examineRuns(lab: CodecLab): Promise<RunFacts> {
     ],
     hasResults: true,
     agreesAlways: runs.every(agreesEachRound),
+  };
+}
+
+async function failed({ subject }: CodecLab, error: PsgdError, number: string): Promise<RunFacts> {
+  const most = { nodeCount: subject.nodeCount, rounds: ROUNDS };
+  const story = await shortestFailure(subject, error.code, most);
+  const finding = { verdict: "wrong", number, seed: subject.seed, story } as const;
+  return {
+    findings: [{ ...finding, check: "results", text: error.message }],
+    hasResults: false,
+    agreesAlways: false,
   };
 }
 
@@ -105,35 +106,41 @@ interface Exploration {
   /** Between the models of any two orders, in float32 steps. */
   readonly apart: number;
   /** What the codec failed with in the last of them. */
-  readonly error: string | undefined;
+  readonly error: PsgdError | undefined;
+  /** What happens in the first order that gives another model than the one before. */
+  readonly differing: readonly string[] | undefined;
 }
 
 /** Lets a job of two nodes happen in one order after the other, systematically, as far as there is time. */
 async function exploreSmallJob({ subject }: CodecLab): Promise<Exploration> {
   let first: Observation | undefined;
   let apart = 0;
-  let error: string | undefined;
+  let error: PsgdError | undefined;
+  let differing: readonly string[] | undefined;
   let lab: CodecLab;
   try {
     lab = new CodecLab({ ...subject, nodeCount: 2, redundancy: 1 });
   } catch (cause) {
     if (!isPsgdError(cause)) throw cause;
-    return { orderCount: 0, isComplete: false, apart, error };
+    return { orderCount: 0, isComplete: false, apart, error, differing };
   }
   const { orderCount, isComplete } = await inEveryOrder(MOST_ORDERS, async (choose) => {
     try {
-      const run = await lab.run({ rounds: SMALL_ROUNDS, choose });
+      let events: readonly string[] = [];
+      const onEnd = (all: readonly string[]): void => void (events = all);
+      const run = await lab.run({ rounds: SMALL_ROUNDS, choose, onEnd });
       first ??= run;
       apart = Math.max(apart, distanceOf(first, run));
+      if (apart > 0) differing ??= events;
     } catch (cause) {
       if (!isPsgdError(cause)) throw cause;
       // A codec may need more nodes than two; with more, it has shown that it comes to its results.
-      if (first !== undefined) error = cause.message;
+      if (first !== undefined) error = cause;
       return false;
     }
     return true;
   });
-  return { orderCount, isComplete, apart, error };
+  return { orderCount, isComplete, apart, error, differing };
 }
 
 function orderOf(
@@ -145,8 +152,10 @@ function orderOf(
   const distances = runs.map((run) => distanceOf(runs[0]!, run));
   const most = Math.max(small.apart, ...distances);
   const explored = `${runs.length} orders drawn, and ${small.isComplete ? "all" : "the first"} ${small.orderCount} of two nodes`;
+  const story =
+    isSynchronous && small.differing !== undefined ? numbered(small.differing) : undefined;
   return {
-    ...{ check: "order", seed, story: undefined },
+    ...{ check: "order", seed, story },
     verdict: most === 0 ? "ok" : isSynchronous ? "wrong" : "note",
     number: apart(most),
     text:
