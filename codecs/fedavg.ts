@@ -45,7 +45,7 @@ import { Rounds } from "./federated/rounds.js";
  * - `local_steps` (whole number from 1, default 150): steps per round; more: fewer bytes, and clients that drift
  *   further apart where their data differ.
  * - `fraction` (more than 0, at most 1, default 1): part of the clients in each round; less: fewer bytes and less
- *   computing per round, and means that scatter. A client that asks waits for a round: `--sync-timeout` must be longer.
+ *   computing per round, and means that scatter.
  * - `weighting` ("uniform" or "samples", default "uniform"): whether each client counts the same, as in the seed, or by
  *   the samples it trained on in the round, as in the paper.
  *

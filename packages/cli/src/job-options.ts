@@ -149,7 +149,8 @@ const JOB_OPTIONS = {
   "sync-timeout": {
     type: "number",
     default: 10,
-    describe: "seconds a step waits for its peers before the codec may rescue it, and again after",
+    describe:
+      "seconds a step waits for its peers before the codec may rescue it, and again after; steps that a node rested in count",
   },
   "codec-timeout": {
     type: "number",

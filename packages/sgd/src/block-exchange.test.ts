@@ -193,6 +193,19 @@ describe("a node that does not train in a step", () => {
     expect([...(await exchange.pull(2))]).toEqual([3, 3, 3]);
   });
 
+  it("waits as long for the steps that it rested in as it would have in each", async () => {
+    const { exchange, timeOut } = setup(taking);
+    for (const step of [0, 1, 2]) exchange.rest(step);
+    await exchange.listen(3);
+    const failure = failureOf(exchange.pull(3));
+    let hasEnded = false;
+    void failure.then(() => (hasEnded = true));
+    for (let time = 0; time < 7; time++) await timeOut();
+    expect(hasEnded).toBe(false);
+    await timeOut();
+    expect((await failure).message).toContain("result of step 3: expected within 40000 ms");
+  });
+
   it("is told so by all codecs of the model alike, or nobody goes on", () => {
     const sampled = setup({
       role: (step, nodeId) => (step % 3 === nodeId ? "train" : "rest"),

@@ -97,6 +97,8 @@ export class BlockExchange {
   readonly #held = new Map<number, Arrival[]>();
   readonly #inbox: Arrival[] = [];
   #position = { step: 0, isWaiting: false };
+  /** Just before this one: others took them while this node did nothing, and it now waits for what took them so long. */
+  #restedSteps = 0;
   #failure: PsgdError | undefined;
   #wake: (() => void) | undefined;
   #isPumping = false;
@@ -158,6 +160,7 @@ export class BlockExchange {
   /** Passes a step in which this node takes no part: what comes for it is late. */
   rest(step: number): void {
     this.#requireHealthy();
+    this.#restedSteps++;
     this.#position = { step: step + 1, isWaiting: false };
     this.counts.late += this.#held.get(step)?.length ?? 0;
     this.#held.delete(step);
@@ -190,10 +193,13 @@ export class BlockExchange {
     this.#held.delete(step);
     void this.#pump();
     const isComplete = (): boolean => this.#isComplete();
-    if (!(await this.#isTrueInTime(isComplete))) {
+    const stepCount = 1 + this.#restedSteps;
+    if (!(await this.#isTrueInTime(isComplete, stepCount))) {
       await this.#rescue(step);
-      if (!(await this.#isTrueInTime(isComplete))) throw this.#syncTimeout(step);
+      if (!(await this.#isTrueInTime(isComplete, stepCount)))
+        throw this.#syncTimeout(step, stepCount);
     }
+    this.#restedSteps = 0;
     // From here on what comes for this step is late, also while a call of the codec runs to its end.
     this.#position = { step, isWaiting: false };
     const result = await this.#takeResult();
@@ -353,13 +359,13 @@ export class BlockExchange {
   }
 
   /**
-   * Waits for something; false once that took the time-out, counted while connected. Messages that come meanwhile do
-   * not prolong it: a peer that talks on does not bring the missing block.
+   * Waits for something; false once that took the time-out of so many steps, counted while connected. Messages that come
+   * meanwhile do not prolong it: a peer that talks on does not bring the missing block.
    */
-  #isTrueInTime(isTrue: () => boolean): Promise<boolean> {
+  #isTrueInTime(isTrue: () => boolean, stepCount = 1): Promise<boolean> {
     const { clock, syncTimeoutMs, isConnected } = this.#options;
     return new Promise((resolve, reject) => {
-      let slicesLeft = SLICES_PER_TIMEOUT;
+      let slicesLeft = SLICES_PER_TIMEOUT * stepCount;
       let wasConnected = isConnected();
       let cancel = (): void => {};
       const stop = (): void => {
@@ -400,7 +406,7 @@ export class BlockExchange {
     );
   }
 
-  #syncTimeout(step: number): PsgdError {
+  #syncTimeout(step: number, stepCount: number): PsgdError {
     const { nodeId, codecs, syncTimeoutMs } = this.#options;
     const waiting = codecs.flatMap(({ actor, tensor }) =>
       actor.codec.hasResult
@@ -410,7 +416,7 @@ export class BlockExchange {
     const heard = [...this.#lastSteps()].map(([node, last]) => `${nodeName(node)} at step ${last}`);
     return new PsgdError(
       "SYNC_TIMEOUT",
-      `result of step ${step}: expected within ${syncTimeoutMs} ms, got none, also after onSyncTimeout; ` +
+      `result of step ${step}: expected within ${stepCount * syncTimeoutMs} ms, got none, also after onSyncTimeout; ` +
         `${nodeName(nodeId)}, codec ${waiting.join(", ")}; last heard: ${heard.length === 0 ? "nobody" : heard.join(", ")}; ` +
         "each step must end in setResult on every node; raise `--sync-timeout` if a peer is only slow",
       { details: { node: nodeId, step } },
