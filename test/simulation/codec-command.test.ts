@@ -96,8 +96,30 @@ describe("psgd codec", () => {
       expect(run.output).toMatch(
         index === 1
           ? /^CODEC_TIMEOUT: one of the seeds 1 to 20: expected .*; a call of the codec never returns/m
-          : /^CODEC_TIMEOUT: receiveBlocks: expected it to end within 5 s, got no end; node 1, /m,
+          : /^CODEC_TIMEOUT: receiveBlocks of node 1, call \d+ of all: expected it to end within 5 s, got no end; /m,
       );
+    }
+  });
+
+  it("names the call of a codec that ends its thread or is rejected unseen, and a file that is never loaded", async () => {
+    const message = 'this.log.info("I have received an package.");';
+    const runs = [
+      psgd("codec", "test", await buggy("exits", message, "process.exit(3);")),
+      psgd(
+        "codec",
+        "test",
+        await buggy("rejects", message, 'void Promise.reject(new Error("unseen"));'),
+      ),
+      psgd("codec", "test", await buggy("loops", "export class", "for (;;);\nexport class")),
+    ];
+    const said = [
+      /^CODEC_THREW: receiveBlocks of node \d, .* got the end of its thread, with exit code 3; /m,
+      /^CODEC_THREW: receiveBlocks of node \d, .* got an error outside of it: unseen; .* a promise that nobody awaits/m,
+      /^CODEC_TIMEOUT: the top level of its file: expected it to end within 5 s, got no end; /m,
+    ];
+    for (const [index, run] of runs.entries()) {
+      expect((await run.exit(60_000)).code, run.output).toBe(13);
+      expect(run.output).toMatch(said[index]!);
     }
   });
 

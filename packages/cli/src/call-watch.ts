@@ -2,8 +2,9 @@ import { workerData } from "node:worker_threads";
 import { PsgdError, nodeName, type Codec, type CodecClass, type CodecContext } from "@psgd/core";
 import { watchPulse } from "@psgd/runtime";
 
-/** What of a codec is called; the order is what the shared memory refers to. */
-const METHODS = [
+/** What of a codec can last; the order is what the shared memory refers to. */
+const CALLS = [
+  "the top level of its file",
   "constructor",
   "updateBlocks",
   "receiveBlocks",
@@ -14,8 +15,12 @@ const METHODS = [
   "importState",
   "dispose",
 ] as const;
+const [TOP_LEVEL, CONSTRUCTOR] = [0, 1];
 
-/** Calls so far; the last one's method and node. Shared between the thread that calls and the one that watches. */
+/**
+ * Calls so far, 0 while the codec has nothing to do; the last call, and its node. Shared between the thread that calls and the
+ * one that watches.
+ */
 export type CallWatch = Int32Array<SharedArrayBuffer>;
 
 export function createCallWatch(): CallWatch {
@@ -31,40 +36,62 @@ const STUCK_AFTER_MS = 5000;
  */
 export function watchCalls(watch: CallWatch, onStuck: (error: PsgdError) => void): () => void {
   return watchPulse(watch, STUCK_AFTER_MS, () => {
-    const [count, method, nodeId] = watch as unknown as [number, number, number];
     onStuck(
       new PsgdError(
         "CODEC_TIMEOUT",
-        `${METHODS[method]!}: expected it to end within ${STUCK_AFTER_MS / 1000} s, got no end; ${nodeName(nodeId)}, call ${count} of all; ` +
-          "look for an endless loop in it, or in what it calls",
-        { details: { node: nodeId } },
+        `${lastCall(watch)}: expected it to end within ${STUCK_AFTER_MS / 1000} s, got no end; look for an endless loop in it, or in what it calls`,
       ),
     );
   });
 }
 
+/** Which call of a codec was the last, in words; `undefined` if there was none. */
+export function lastCall([count, call, nodeId]: CallWatch): string | undefined {
+  if (count === 0) return undefined;
+  const name = CALLS[call!]!;
+  return call === TOP_LEVEL ? name : `${name} of ${nodeName(nodeId!)}, call ${count} of all`;
+}
+
+function tell(watch: CallWatch, call: number, nodeId: number): void {
+  watch[1] = call;
+  watch[2] = nodeId;
+  Atomics.add(watch, 0, 1);
+}
+
+/** Of the thread that this is, if it is watched. */
+function ownWatch(): CallWatch | undefined {
+  return (workerData as { watch?: CallWatch } | null)?.watch;
+}
+
+/** Runs what loads a codec's file, whose top level is code of the codec, too. */
+export async function watchedLoad<T>(load: () => Promise<T>): Promise<T> {
+  const watch = ownWatch();
+  if (watch === undefined) return load();
+  tell(watch, TOP_LEVEL, 0);
+  try {
+    return await load();
+  } finally {
+    Atomics.store(watch, 0, 0);
+  }
+}
+
 /** The same codec, whose calls are told to the thread that watches this one, if there is one. */
 export function watched(codecClass: CodecClass): CodecClass {
-  const watch = (workerData as { watch?: CallWatch } | null)?.watch;
+  const watch = ownWatch();
   if (watch === undefined) return codecClass;
-  const tell = (method: number, nodeId: number): void => {
-    watch[1] = method;
-    watch[2] = nodeId;
-    Atomics.add(watch, 0, 1);
-  };
   class Watched extends (codecClass as typeof Codec) {
     constructor(context: CodecContext) {
-      tell(0, context.nodeId);
+      tell(watch!, CONSTRUCTOR, context.nodeId);
       super(context);
       // On the instance: a codec may have its methods there, too, as arrow functions.
-      METHODS.slice(1).forEach((method, index) => {
-        const call = Reflect.get(this, method) as (...args: unknown[]) => unknown;
+      for (let call = CONSTRUCTOR + 1; call < CALLS.length; call++) {
+        const method = Reflect.get(this, CALLS[call]!) as (...args: unknown[]) => unknown;
         const told = (...args: unknown[]): unknown => {
-          tell(index + 1, context.nodeId);
-          return call.apply(this, args);
+          tell(watch!, call, context.nodeId);
+          return method.apply(this, args);
         };
-        Object.assign(this, { [method]: told });
-      });
+        Object.assign(this, { [CALLS[call]!]: told });
+      }
     }
   }
   // Messages name it.

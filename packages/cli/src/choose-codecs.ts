@@ -3,7 +3,7 @@ import { PsgdError, type TensorLayout } from "@psgd/core";
 import { moduleLoader, type CodecRef, type JobSpec, type VariableCodec } from "@psgd/runtime";
 import { resolvePairing } from "@psgd/sgd";
 import { loadCodecFile, serverOf, type LoadedCodec } from "./codec-file.js";
-import { watched } from "./call-watch.js";
+import { watched, watchedLoad } from "./call-watch.js";
 import { bundleDirectory } from "./compose.js";
 
 /** Which codecs a job asks for. */
@@ -116,7 +116,8 @@ export async function pairCodecs(
   spec: string,
   request: Pick<CodecRequest, "serverCodec" | "optimizer">,
 ): Promise<Paired> {
-  const loadModule = moduleLoader(bundleDirectory());
+  const load = moduleLoader(bundleDirectory());
+  const loadModule: typeof load = (source) => watchedLoad(() => load(source));
   const codec = await loadCodecFile(spec, loadModule);
   const explicit =
     request.serverCodec === undefined

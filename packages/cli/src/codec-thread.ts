@@ -3,9 +3,10 @@
  * anything: another one must watch it, name the call and end it.
  */
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
-import { fromErrorRecord, toErrorRecord, type ErrorRecord } from "@psgd/core";
-import { createCallWatch, watchCalls, type CallWatch } from "./call-watch.js";
+import { PsgdError, fromErrorRecord, toErrorRecord, type ErrorRecord } from "@psgd/core";
+import { createCallWatch, lastCall, watchCalls, type CallWatch } from "./call-watch.js";
 import type { CodecTestDefinition } from "./commands/test-codec.js";
+import { flushOutput } from "./run-command.js";
 
 type Arguments = Readonly<Record<string, unknown>>;
 
@@ -29,7 +30,8 @@ type End = { readonly exitCode: number } | { readonly error: ErrorRecord };
  * Runs a command in a thread. What it prints is printed.
  * @param definition - of a test script
  * @returns its exit code
- * @throws {PsgdError} what the command throws; CODEC_TIMEOUT if a call of a codec does not end
+ * @throws {PsgdError} what the command throws; CODEC_TIMEOUT if a call of a codec does not end, CODEC_THREW if it ends the
+ *   thread or leaves a rejected promise behind
  */
 export async function runInCodecThread(
   command: keyof typeof COMMANDS,
@@ -40,20 +42,33 @@ export async function runInCodecThread(
   const worker = new Worker(new URL(import.meta.url), { workerData: data });
   let stopWatching = (): void => {};
   try {
-    let end: End | undefined;
-    await new Promise<void>((resolve, reject) => {
-      worker.on("message", (message: End) => (end = message));
-      worker.on("error", reject);
-      worker.on("exit", () => resolve());
+    const end = await new Promise<End>((resolve, reject) => {
+      const lost = (what: string, cause: Error): void => {
+        const call = lastCall(data.watch);
+        reject(call === undefined ? cause : codecThrew(call, what, cause));
+      };
+      worker.on("message", resolve);
+      worker.on("error", (error: Error) => lost(`an error outside of it: ${error.message}`, error));
+      worker.on("exit", (code) => {
+        const what = `the end of its thread, with exit code ${code}`;
+        lost(what, new Error(`bug: ${command}: ${what}`));
+      });
       stopWatching = watchCalls(data.watch, reject);
     });
-    if (end === undefined) throw new Error(`bug: the thread of ${command} ended without a word`);
     if ("error" in end) throw fromErrorRecord(end.error);
     return end.exitCode;
   } finally {
     stopWatching();
     await worker.terminate();
   }
+}
+
+function codecThrew(call: string, what: string, cause: unknown): PsgdError {
+  return new PsgdError(
+    "CODEC_THREW",
+    `${call}: expected it to return or throw, got ${what}; look for \`process.exit\`, or for a promise that nobody awaits, in it or in a call before`,
+    { cause },
+  );
 }
 
 async function runCommand({ command, args, definition }: CommandInThread): Promise<void> {
@@ -64,6 +79,7 @@ async function runCommand({ command, args, definition }: CommandInThread): Promi
   } catch (error) {
     end = { error: toErrorRecord(error) };
   }
+  await flushOutput();
   parentPort!.postMessage(end);
 }
 

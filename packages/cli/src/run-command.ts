@@ -22,11 +22,15 @@ export async function runCommand(command: () => Promise<number>, isJson: boolean
     if (code === EXIT_CODES.bug)
       process.stderr.write(`${record.stack ?? ""}\nThis is a bug of parallel-sgd.\n`);
   }
-  // What was written must be out before the process goes.
+  await flushOutput();
+  process.exit(code);
+}
+
+/** What was written must be out before the process, or the thread, goes. */
+export async function flushOutput(): Promise<void> {
   await Promise.all(
     [process.stdout, process.stderr].map(
       (stream) => new Promise((resolve) => stream.write("", resolve)),
     ),
   );
-  process.exit(code);
 }
