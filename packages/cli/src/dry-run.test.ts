@@ -12,7 +12,8 @@ import { workDirectory } from "./work-directory.fixture.js";
 const NETWORK = { bytesPerSec: 125e6, latencyMs: 1 };
 
 async function tried(...args: string[]): Promise<DryRun> {
-  const line = ["--dataset", "digits", "--model", "logistic", ...args];
+  const model = args.includes("--model") ? [] : ["--model", "logistic"];
+  const line = ["--dataset", "digits", ...model, ...args];
   const parsed = await withJobOptions(yargs(line)).exitProcess(false).strict().parseAsync();
   return dryRun(await buildJob(jobRequestOf(parsed), { log: SILENT }), NETWORK);
 }
@@ -56,7 +57,7 @@ describe("a dry run", () => {
     expect(overhead).toBeLessThan(2 * n * rounds * 120);
     expect(run.fp32BytesPerStep).toBe(2 * n * 4 * run.parameters);
     expect(run.longestChain).toBe(2);
-    expect(run.memory.map(({ node }) => node)).toContain("parameter server");
+    expect(run.loads.map(({ node }) => node)).toContain("parameter server");
     expect(run.waits.join(" ")).toContain("the parameter server among them");
   });
 
@@ -125,10 +126,58 @@ describe("a dry run", () => {
       ...["--codec", "naive_ps.PSClient", "--server-codec", "naive_ps.ParaAveragingServer"],
       ...["--node-count", "3", "--optimizer", "parameter_averaging"],
     );
-    const server = run.memory.find(({ node }) => node === "parameter server")!;
+    const server = run.loads.find(({ node }) => node === "parameter server")!;
     // The last weights of each of three nodes.
     expect(server.codecBytes! - 3 * 4 * run.parameters).toBeGreaterThan(0);
     expect(server.codecBytes! - 3 * 4 * run.parameters).toBeLessThan(3 * 40);
+  });
+
+  it("counts the operations of a step, and a memory of the optimizer for each block", async () => {
+    const batch = 100;
+    const job = [
+      "--codec",
+      "plain.Plain",
+      "--node-count",
+      "4",
+      "--redundancy",
+      "2",
+      "--steps",
+      "2",
+    ];
+    const run = await tried(
+      ...[...job, "--model", "mlp", "--batch-size", String(batch)],
+      ...["--gradient-descent", "adam"],
+    );
+    // Each two nodes have one in common: three of six.
+    const blocks = 3;
+    expect(run.blocks.map(({ length }) => length)).toEqual([blocks, blocks, blocks, blocks]);
+    // Forward, and the gradients of weights and inputs, 2 · in · out operations each; those of the first inputs are not needed.
+    const [first, second, third] = [784 * 128, 128 * 128, 128 * 10];
+    const flops = blocks * batch * (6 * (first + second + third) - 2 * first);
+    const vector = 4 * run.parameters;
+    for (const { flopsPerStep, optimizerBytes, modelBytes } of run.loads) {
+      // Activations, the loss and what is done to each weight are less than 3 % of it.
+      expect(flopsPerStep).toBeGreaterThan(flops);
+      expect(flopsPerStep).toBeLessThan(1.03 * flops);
+      // Two vectors a block, and their names.
+      expect(optimizerBytes).toBeGreaterThan(blocks * 2 * vector);
+      expect(optimizerBytes).toBeLessThan(blocks * (2 * vector + 200));
+      expect(modelBytes).toBe((4 + blocks) * vector);
+    }
+    expect(dryRunReport(run)).toMatch(/^node 3 +2 4 5 +15\d +3\.31 MB +2\.84 MB /m);
+  });
+
+  it("does not know what a codec keeps whose state cannot be packed", async () => {
+    await using work = await workDirectory();
+    const source = `import { Codec } from "@psgd/core";
+      export class Closed extends Codec {
+        static carries = "gradients";
+        updateBlocks(block) { this.setResult(block.content); }
+        exportState() { return () => {}; }
+      }`;
+    const run = await tried("--codec", await work.write("closed.js", source), "--node-count", "2");
+    expect(run.loads.map(({ codecBytes }) => codecBytes)).toEqual([undefined, undefined]);
+    expect(dryRunReport(run)).toMatch(/^node 1 .* unknown /m);
   });
 
   it("takes no more steps than there is time for", async () => {

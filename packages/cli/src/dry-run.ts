@@ -1,4 +1,11 @@
-import { ASSIGNMENTS, createSettings, nodeName, type TensorLayout } from "@psgd/core";
+import { estimateCost } from "@psgd/compute";
+import {
+  ASSIGNMENTS,
+  createSettings,
+  nodeName,
+  type BlockAssignment,
+  type TensorLayout,
+} from "@psgd/core";
 import type { CodecPair, TrafficMeasurement } from "@psgd/harness";
 import { unpackPackage, type JobSpec } from "@psgd/runtime";
 import { GRADIENT_DESCENTS, OPTIMIZERS } from "@psgd/sgd";
@@ -36,14 +43,17 @@ export interface DryRun {
   readonly communicationMsPerStep: number;
   /** What each worker is sent before the start. */
   readonly packages: Readonly<Record<string, number>>;
-  readonly memory: readonly NodeMemory[];
+  readonly loads: readonly NodeLoad[];
   /** By node: the blocks it computes. */
   readonly blocks: readonly (readonly number[])[];
   readonly waits: readonly string[];
 }
 
-interface NodeMemory {
+/** What a node computes and holds. */
+interface NodeLoad {
   readonly node: string;
+  /** Of the forward and backward passes over all its blocks, estimated from the model's plan. */
+  readonly flopsPerStep: number;
   readonly modelBytes: number;
   readonly optimizerBytes: number;
   /** `undefined` if its state cannot be packed. */
@@ -61,7 +71,7 @@ const PATIENCE: TrialBudget = { steps: 2e4, messages: 4e5, bytes: 1e9, values: 1
 /** `values` are those that all nodes compute. */
 type TrialBudget = Readonly<Record<"steps" | "messages" | "bytes" | "values", number>>;
 
-/** Weights, a gradient, and the two buffers of results. */
+/** Weights, now and at the start, and the two buffers of results; the gradient of each block comes to them. */
 const COPIES_OF_MODEL = 4;
 
 /**
@@ -72,7 +82,7 @@ export async function dryRun(
   { spec, packages, pairs, parameterCount }: BuiltJob,
   network: { readonly bytesPerSec: number; readonly latencyMs: number },
 ): Promise<DryRun> {
-  const { layout } = unpackPackage(
+  const { layout, train } = unpackPackage(
     "weights_and_layers_package",
     packages.weights_and_layers_package,
   );
@@ -137,7 +147,10 @@ export async function dryRun(
     packages: Object.fromEntries(
       Object.entries(packages).map(([name, bytes]) => [name, bytes.length]),
     ),
-    memory: memoryOf(spec, measured, parameterCount, packages.data_sample_package.length),
+    loads: loadsOf(spec, measured, {
+      ...{ assignment, size: parameterCount, flopsPerBlock: estimateCost(train).flops },
+      dataBytes: packages.data_sample_package.length,
+    }),
     blocks: assignment.nodeToBlocks,
     waits: waitsOf(spec, traffic),
   };
@@ -160,21 +173,32 @@ function communicationMs(
   return ((1000 * busiestBytes) / bytesPerSec + latencyMs * stages) / stepsCounted;
 }
 
-function memoryOf(
+function loadsOf(
   spec: JobSpec,
   { stateBytes }: TrafficMeasurement,
-  size: number,
-  dataBytes: number,
-): NodeMemory[] {
+  job: {
+    readonly assignment: BlockAssignment;
+    readonly size: number;
+    readonly flopsPerBlock: number;
+    readonly dataBytes: number;
+  },
+): NodeLoad[] {
+  const { assignment, size, flopsPerBlock, dataBytes } = job;
   const descent = GRADIENT_DESCENTS[spec.gradientDescent].create(size, spec.learningRate);
-  const optimizerBytes = pack(descent.exportState()).length;
-  return [...stateBytes].map(([node, codecBytes]) => ({
-    node: nodeName(node),
-    modelBytes: node < 0 ? 4 * size : COPIES_OF_MODEL * 4 * size,
-    optimizerBytes: node < 0 ? 0 : optimizerBytes,
-    codecBytes,
-    dataBytes: node < 0 ? 0 : dataBytes,
-  }));
+  const descentBytes = pack(descent.exportState()).length;
+  return [...stateBytes].map(([nodeId, codecBytes]) => {
+    const node = nodeName(nodeId);
+    const server = { flopsPerStep: 0, modelBytes: 4 * size, optimizerBytes: 0, dataBytes: 0 };
+    if (nodeId < 0) return { node, codecBytes, ...server };
+    const blocks = assignment.nodeToBlocks[nodeId]!.length;
+    return {
+      ...{ node, codecBytes, dataBytes },
+      flopsPerStep: blocks * flopsPerBlock,
+      modelBytes: (COPIES_OF_MODEL + blocks) * 4 * size,
+      // Each block has a memory of its own.
+      optimizerBytes: blocks * descentBytes,
+    };
+  });
 }
 
 /** Who cannot go on without whom. */
@@ -249,11 +273,12 @@ export function dryRunReport(run: DryRun): string {
     ],
   );
   const nodes = table(
-    ["NODE", "BLOCKS", "MODEL", "OPTIMIZER", "CODEC", "DATA"],
-    run.memory.map(({ node, modelBytes, optimizerBytes, codecBytes, dataBytes }, index) => [
-      node,
+    ["NODE", "BLOCKS", "MFLOP PER STEP", "MODEL", "OPTIMIZER", "CODEC", "DATA"],
+    run.loads.map((load, index) => [
+      load.node,
       run.blocks[index]?.join(" ") ?? "",
-      ...[modelBytes, optimizerBytes, codecBytes, dataBytes].map((bytes) =>
+      String(short(load.flopsPerStep / 1e6)),
+      ...[load.modelBytes, load.optimizerBytes, load.codecBytes, load.dataBytes].map((bytes) =>
         bytes === undefined ? "unknown" : bytesText(bytes),
       ),
     ]),
