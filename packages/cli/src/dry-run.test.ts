@@ -210,42 +210,59 @@ describe("a bandwidth", () => {
 });
 
 describe("the traffic of a job", () => {
+  const spec = { nodeCount: 2, redundancy: 1, blockAssignment: "iid" };
   const record = (nodeId: number, ledger: object[]): NodeRecord =>
-    ({ nodeId, summary: { steps: 10, ledger } }) as unknown as NodeRecord;
+    ({ nodeId, spec, summary: { steps: 10, ledger } }) as unknown as NodeRecord;
   const sent = (peer: number, tensor: string, bytes: number, messages = 10): object => ({
     ...{ codec: "C", tensor, peer, direction: "sent", messages, bytes, values: 100 },
   });
-  const links = {
-    codec: "",
-    tensor: "",
-    peer: 1,
-    direction: "sent",
-    messages: 0,
-    bytes: 7,
-    values: 0,
-  };
+  const ofNone = (tensor: string, bytes: number): object => ({
+    ...{ codec: "", tensor, peer: 1, direction: "sent", messages: 0, bytes, values: 0 },
+  });
 
-  it("is summed up by codec, tensor and link, beside sending everything", () => {
+  it("is summed up by codec, tensor and link, beside sending everything in each step", () => {
     const traffic = trafficOf([
-      record(0, [sent(1, "w", 500), sent(1, "b", 40), sent(PARAMETER_SERVER, "w", 1), links]),
+      record(0, [
+        ...[sent(1, "w", 500), sent(1, "b", 40, 1), sent(PARAMETER_SERVER, "k", 1)],
+        ...[ofNone("overhead", 7), ofNone("control", 3)],
+      ]),
       record(1, [sent(0, "w", 500), { ...sent(0, "w", 999), direction: "received" }]),
     ]);
+    // Both nodes, 100 values, ten steps, however many messages there were.
+    const fp32Bytes = 2 * 4 * 100 * 10;
     expect(traffic).toEqual({
       steps: 10,
       codecs: [
-        { codec: "C", tensor: "w", messages: 30, bytes: 1001, denseBytes: 12_000 },
-        { codec: "C", tensor: "b", messages: 10, bytes: 40, denseBytes: 4000 },
+        { codec: "C", tensor: "w", messages: 20, bytes: 1000, fp32Bytes },
+        { codec: "C", tensor: "b", messages: 1, bytes: 40, fp32Bytes },
+        { codec: "C", tensor: "k", messages: 10, bytes: 1, fp32Bytes },
       ],
       links: [
         { from: 0, to: 1, bytes: 540 },
         { from: 1, to: 0, bytes: 500 },
         { from: 0, to: PARAMETER_SERVER, bytes: 1 },
       ],
-      overheadBytes: 7,
+      overheadBytes: 10,
     });
     const report = trafficReport(traffic);
-    expect(report).toMatch(/C +w +30 +1001 +100 +8.34 %/);
+    expect(report).toMatch(/C +w +20 +1000 +100 +12.5 %/);
+    expect(report).toMatch(/C +b +1 +40 +4 +0.500 %/);
     expect(report).toMatch(/node 0 to parameter server +1 +0/);
+    expect(report).toContain("\nOf fp32: beside sending every block in fp32 in each step,");
+  });
+
+  it("is beside a vector from each worker to the server, and beside one back, each for who sends it", () => {
+    const up = [0, 1].map((node) => record(node, [sent(PARAMETER_SERVER, "", 400, 1)]));
+    const down = [0, 1].map((node) => ({ ...sent(node, "", 300, 1), codec: "S" }));
+    const { codecs } = trafficOf([record(PARAMETER_SERVER, down), ...up]);
+    const fp32Bytes = 2 * 4 * 100 * 10;
+    expect(codecs).toEqual([
+      { codec: "S", tensor: "", messages: 2, bytes: 600, fp32Bytes },
+      { codec: "C", tensor: "", messages: 2, bytes: 800, fp32Bytes },
+    ]);
+    // One class on both sides stands for both ways.
+    const same = trafficOf([record(PARAMETER_SERVER, [sent(0, "", 300, 1)]), ...up]);
+    expect(same.codecs[0]!.fp32Bytes).toBe(2 * fp32Bytes);
   });
 
   it("is not told where there is none", () => {
