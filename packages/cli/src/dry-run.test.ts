@@ -87,6 +87,7 @@ describe("a dry run", () => {
     expect(dryRunReport(run)).toMatch(
       /^steps +5000 per node, \d+ tried, \d+ of them with messages, \d+ counted$/m,
     );
+    expect(dryRunReport(run)).toContain(`\nReckoned from the first ${run.triedSteps} steps: `);
   });
 
   it("counts the hops of a ring", async () => {

@@ -6,7 +6,7 @@ import {
   type BlockAssignment,
   type TensorLayout,
 } from "@psgd/core";
-import type { CodecPair, TrafficMeasurement } from "@psgd/harness";
+import type { CodecPair, TrafficMeasurement, TrafficSeen } from "@psgd/harness";
 import { unpackPackage, type JobSpec } from "@psgd/runtime";
 import { GRADIENT_DESCENTS, OPTIMIZERS } from "@psgd/sgd";
 import { pack } from "@psgd/wire";
@@ -62,14 +62,14 @@ interface NodeLoad {
 }
 
 /** When one of these is used up, codecs have sent in two steps and some steps are done, a trial ends. */
-const TRIAL: TrialBudget = { steps: 2000, messages: 4e4, bytes: 1.2e8, values: 3e7 };
+const TRIAL: TrialBudget = { stepsWithMessages: 100, messages: 4e4, bytes: 1.2e8, values: 3e7 };
 const MIN_TRIAL_STEPS = 4;
 
 /** When one of these is, it ends in any case: codecs may send every few hundred steps, or never. */
 const PATIENCE: TrialBudget = { steps: 2e4, messages: 4e5, bytes: 1e9, values: 1.5e9 };
 
-/** `values` are those that all nodes compute. */
-type TrialBudget = Readonly<Record<"steps" | "messages" | "bytes" | "values", number>>;
+/** What was seen, and `values` that all nodes computed. */
+type TrialBudget = Partial<Readonly<Record<keyof TrafficSeen | "values", number>>>;
 
 /** Weights, now and at the start, and the two buffers of results; the gradient of each block comes to them. */
 const COPIES_OF_MODEL = 4;
@@ -160,9 +160,9 @@ function valuesOf({ tensors, size }: TensorLayout, tensor: string | undefined): 
   return tensors.find(({ name }) => name === tensor)?.size ?? size;
 }
 
-function isUsedUp(budget: TrialBudget, used: TrialBudget): boolean {
+function isUsedUp(budget: TrialBudget, used: Required<TrialBudget>): boolean {
   const names = Object.keys(budget) as (keyof TrialBudget)[];
-  return names.some((name) => used[name] >= budget[name]);
+  return names.some((name) => used[name] >= budget[name]!);
 }
 
 /** The stages of a step follow one another: each takes a way through the network, and as long as its busiest connection. */
@@ -283,7 +283,16 @@ export function dryRunReport(run: DryRun): string {
       ),
     ]),
   );
-  return `${facts}\n${links}\n${nodes}\n${run.waits.join("\n")}\n${FP32_TRAFFIC}\n`;
+  const remarks = [
+    ...run.waits,
+    FP32_TRAFFIC,
+    ...(isWhole
+      ? []
+      : [
+          `Reckoned from the first ${run.triedSteps} steps: if a codec sends otherwise later, after a warm-up or in the last step, that is not in it.`,
+        ]),
+  ];
+  return `${facts}\n${links}\n${nodes}\n${remarks.join("\n")}\n`;
 }
 
 const UNITS = { kbit: 1e3, mbit: 1e6, gbit: 1e9 } as const;
