@@ -26,12 +26,11 @@ function dryRun(line: string): Promise<{ code: number | null; stdout: string; st
     env: { ...process.env, XDG_CACHE_HOME: join(work, "cache") },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const texts = ["", ""];
-  [child.stdout, child.stderr].forEach((stream, index) =>
-    stream.on("data", (chunk: Buffer) => (texts[index] += chunk.toString())),
-  );
+  const texts = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const)
+    child[name].on("data", (chunk: Buffer) => (texts[name] += chunk.toString()));
   return new Promise((resolve) => {
-    child.on("close", (code) => resolve({ code, stdout: texts[0]!, stderr: texts[1]! }));
+    child.on("close", (code) => resolve({ code, ...texts }));
   });
 }
 
