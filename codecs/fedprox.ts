@@ -1,6 +1,6 @@
 import type { BlockWeight, CodecReturn } from "@psgd/core";
 import { requireAtLeast } from "./compressors/index.js";
-import { FedAvgClient } from "./fedavg.js";
+import { FedAvgClient, FedAvgServer } from "./fedavg.js";
 
 /*
  * Federated averaging in which clients are held near the model that they got, so that those with other data do not
@@ -25,6 +25,9 @@ import { FedAvgClient } from "./fedavg.js";
  * Source: Li et al. 2020, arXiv 1812.06127, Algorithm 2. The gradient of the term is added after the optimizer, so with
  * others than plain gradient descent it is not scaled as the loss is.
  */
+
+// What a codec declares as its server comes from its own file.
+export { FedAvgServer };
 
 /** Trains locally, but not far away. */
 export class FedProxClient extends FedAvgClient {

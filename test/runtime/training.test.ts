@@ -4,7 +4,13 @@ import { describe, expect, it } from "vitest";
 import { FedAsyncClient, FedAsyncServer } from "../../codecs/fedasync.js";
 import { FedAvgClient, FedAvgServer } from "../../codecs/fedavg.js";
 import { Plain } from "../../codecs/plain.js";
-import { TestCluster, testJob, tinyDataset, type TestJob } from "./test-cluster.js";
+import {
+  TestCluster,
+  testJob,
+  tinyDataset,
+  type TestJob,
+  type TestJobOptions,
+} from "./test-cluster.js";
 
 /** Poisons the result of step 1 on node 1. */
 class Poisoner extends Codec {
@@ -155,7 +161,9 @@ describe("a job over the runtime", () => {
   it("keeps a ledger: what one node has sent another is what that has received", async () => {
     const job = testJob({ codec: "Plain", stepCount: 4, nodeCount: 3, batchSize: 5 });
     const { outcome, files } = await trained(job);
-    const ledgers = outcome.records.map(({ summary }) => summary!.ledger);
+    const ledgers = outcome.records.map(({ summary }) =>
+      summary!.ledger.filter(({ codec }) => codec !== ""),
+    );
     for (const [node, ledger] of ledgers.entries()) {
       for (const peer of [0, 1, 2].filter((other) => other !== node)) {
         const sent = ledger.find((entry) => entry.peer === peer && entry.direction === "sent");
@@ -170,9 +178,56 @@ describe("a job over the runtime", () => {
       }
       const file = decoder.decode(files[node]!.get(`L-N(3)-R(1)-ID(${node})-CODEC(Plain).csv`));
       expect(file.split("\n")[0]).toBe("Codec,Tensor,From,To,Direction,Messages,Bytes,Values");
-      // Two peers: sent, received and the link's own.
-      expect(file.trim().split("\n")).toHaveLength(1 + 2 * 3);
+      // Two peers: blocks and control messages, sent and received, and the link's own.
+      expect(file.trim().split("\n")).toHaveLength(1 + 2 * 5);
     }
+  });
+
+  it.each<[string, TestJobOptions]>([
+    ["peer to peer", { codec: "Plain", nodeCount: 3, batchSize: 5, stepCount: 4 }],
+    [
+      "a server, and clocks",
+      {
+        ...{ codec: "FedAsyncClient", serverCodec: "FedAsyncServer" },
+        ...{ optimizer: "parameter_averaging", sync: "ssp", staleness: 0, stepCount: 6 },
+        parameters: { local_steps: 2 },
+      },
+    ],
+  ])("keeps a ledger whose sums are those of the links: %s", async (_name, options) => {
+    const job = testJob(options);
+    const { outcome, files } = await trained(job);
+    expect(outcome.error).toBeUndefined();
+    for (const { nodeId, summary } of outcome.records) {
+      const title = `L-N(${job.spec.nodeCount})-R(1)-ID(${nodeId})-CODEC(${job.spec.codec}).csv`;
+      const file = files.find((each) => each.has(title))?.get(title);
+      const { ledger, bytesSent, bytesReceived, overheadBytes } = summary!;
+      const sum = (direction: string, isOverhead: boolean): number =>
+        ledger
+          .filter((entry) => entry.direction === direction)
+          .filter(({ tensor }) => (tensor === "overhead") === isOverhead)
+          .reduce((total, { bytes }) => total + bytes, 0);
+      expect(sum("sent", false)).toBe(bytesSent);
+      expect(sum("received", false)).toBe(bytesReceived);
+      expect(sum("sent", true)).toBe(overheadBytes);
+      expect(sum("received", true)).toBe(0);
+      if (nodeId < 0) continue;
+      // The file says the same.
+      const rows = decoder.decode(file).trim().split("\n").slice(1);
+      const bytes = rows.map((row) => Number(row.split(",")[6]));
+      const total = bytes.reduce((a, b) => a + b, 0);
+      expect(total).toBe(bytesSent + bytesReceived + overheadBytes);
+    }
+  });
+
+  it("keeps the ledger of a job that fails, its last words included", async () => {
+    const { outcome, files } = await trained(testJob({ codec: "Poisoner", stepCount: 3 }));
+    expect(outcome.error?.code).toBe("NOT_FINITE");
+    files.forEach((each, nodeId) => {
+      const file = decoder.decode(each.get(`L-N(2)-R(1)-ID(${nodeId})-CODEC(Poisoner).csv`));
+      const [from, to] = [`node ${nodeId}`, `node ${1 - nodeId}`];
+      // A greeting, and on node 1, which fails, why.
+      expect(file).toMatch(new RegExp(`^,control,${from},${to},sent,${1 + nodeId},`, "m"));
+    });
   });
 
   it("keeps traces of the original's names and columns, one row a step and a node", async () => {

@@ -1,7 +1,8 @@
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { layoutOf } from "@psgd/core";
-import { chooseCodecs, type ChosenCodecs, type CodecRequest } from "./choose-codecs.js";
+import { chooseCodecs, pairCodecs, type ChosenCodecs, type CodecRequest } from "./choose-codecs.js";
 import {
   CODEC_IMPORT,
   codecSource,
@@ -160,4 +161,18 @@ describe("a codec map", () => {
     await expect(choosing).rejects.toThrow(/^SETTINGS_INVALID: /);
     await expect(choosing).rejects.toThrow(fault);
   });
+});
+
+it.each(
+  readdirSync(new URL("../../../codecs", import.meta.url)).filter((name) =>
+    /^[a-z_0-9]+\.ts$/.test(name),
+  ),
+)("%s of the library is found by its name, with the server that it declares", async (name) => {
+  const file = name.slice(0, -".ts".length);
+  const spec = file === "naive_ps" ? "naive_ps.PSClient" : file;
+  const { codec, server } = await pairCodecs(spec, {
+    serverCodec: undefined,
+    optimizer: undefined,
+  });
+  expect(server?.codecClass).toBe(codec.codecClass.server);
 });

@@ -54,7 +54,7 @@ export function serverOf(codec: LoadedCodec, server: CodecClass): LoadedCodec {
   if (found !== undefined) return loaded(file, codec.source.source, codec.exported, found);
   throw new PsgdError(
     "CODEC_LOAD_FAILED",
-    `server of codec ${codec.name}: expected an exported class, got ${server.name}, which ${file} does not export; add \`export\` to it`,
+    `server of codec ${codec.name}: expected an exported class, got ${server.name}, which ${file} does not export; add \`export { ${server.name} };\` to it`,
   );
 }
 

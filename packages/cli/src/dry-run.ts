@@ -1,11 +1,20 @@
-import { ASSIGNMENTS, createSettings, nodeName } from "@psgd/core";
-import type { CodecPair, TrafficMeasurement } from "@psgd/harness";
+import { estimateCost } from "@psgd/compute";
+import {
+  ASSIGNMENTS,
+  createSettings,
+  nodeName,
+  type BlockAssignment,
+  type TensorLayout,
+} from "@psgd/core";
+import type { CodecPair, TrafficMeasurement, TrafficSeen } from "@psgd/harness";
 import { unpackPackage, type JobSpec } from "@psgd/runtime";
 import { GRADIENT_DESCENTS, OPTIMIZERS } from "@psgd/sgd";
 import { pack } from "@psgd/wire";
 import type { BuiltJob } from "./build-job.js";
 import { bytesText } from "./live-display.js";
+import { FP32_TRAFFIC, fp32BytesPerStep } from "./fp32-traffic.js";
 import { table } from "./table.js";
+import { trialTraffic, type TrialTraffic } from "./trial-traffic.js";
 
 /** What a job would cost, without running it. */
 export interface DryRun {
@@ -17,10 +26,13 @@ export interface DryRun {
   readonly steps: number;
   readonly triedSteps: number;
   readonly stepsWithMessages: number;
-  /** Over all nodes, as a mean over the steps tried. */
+  /** Those that the means below are over: whole periods. */
+  readonly stepsCounted: number;
+  /** Over all nodes, as means. */
   readonly bytesPerStep: number;
   readonly messagesPerStep: number;
-  readonly denseBytesPerStep: number;
+  /** If everything were sent in each step. */
+  readonly fp32BytesPerStep: number;
   readonly links: readonly {
     readonly from: string;
     readonly to: string;
@@ -31,27 +43,35 @@ export interface DryRun {
   readonly communicationMsPerStep: number;
   /** What each worker is sent before the start. */
   readonly packages: Readonly<Record<string, number>>;
-  readonly memory: readonly NodeMemory[];
+  readonly loads: readonly NodeLoad[];
   /** By node: the blocks it computes. */
   readonly blocks: readonly (readonly number[])[];
   readonly waits: readonly string[];
 }
 
-interface NodeMemory {
+/** What a node computes and holds. */
+interface NodeLoad {
   readonly node: string;
+  /** Of the forward and backward passes over all its blocks, estimated from the model's plan. */
+  readonly flopsPerStep: number;
   readonly modelBytes: number;
   readonly optimizerBytes: number;
-  readonly codecBytes: number;
+  /** `undefined` if its state cannot be packed. */
+  readonly codecBytes: number | undefined;
   readonly dataBytes: number;
 }
 
-/** Values that are computed, and sent, in trial steps altogether, so that a large job does not take minutes. */
-const TRIAL_VALUES = 3e7;
-const TRIAL_MESSAGES = 4e4;
+/** When one of these is used up, codecs have sent in two steps and some steps are done, a trial ends. */
+const TRIAL: TrialBudget = { stepsWithMessages: 100, messages: 4e4, bytes: 1.2e8, values: 3e7 };
 const MIN_TRIAL_STEPS = 4;
-const MAX_TRIAL_STEPS = 400;
 
-/** Weights, a gradient, and the two buffers of results. */
+/** When one of these is, it ends in any case: codecs may send every few hundred steps, or never. */
+const PATIENCE: TrialBudget = { steps: 2e4, messages: 4e5, bytes: 1e9, values: 1.5e9 };
+
+/** What was seen, and `values` that all nodes computed. */
+type TrialBudget = Partial<Readonly<Record<keyof TrafficSeen | "values", number>>>;
+
+/** Weights, now and at the start, and the two buffers of results; the gradient of each block comes to them. */
 const COPIES_OF_MODEL = 4;
 
 /**
@@ -62,7 +82,7 @@ export async function dryRun(
   { spec, packages, pairs, parameterCount }: BuiltJob,
   network: { readonly bytesPerSec: number; readonly latencyMs: number },
 ): Promise<DryRun> {
-  const { layout } = unpackPackage(
+  const { layout, train } = unpackPackage(
     "weights_and_layers_package",
     packages.weights_and_layers_package,
   );
@@ -74,111 +94,122 @@ export async function dryRun(
     codec: codec.codecClass,
     server: server?.codecClass,
   }));
-  const measure = (stepCount: number): Promise<TrafficMeasurement> =>
-    measureTraffic({
-      codecs: codecs as [CodecPair, ...CodecPair[]],
-      rule: OPTIMIZERS[spec.optimizer],
-      settings: createSettings({
-        assignment,
-        batchSize: spec.batchSize,
-        stepCount,
-        parameters: spec.parameters,
-        seed: spec.seed,
-      }),
-      sync: spec.sync,
-      layout,
-      perTensor: pairs[0]!.tensor !== undefined,
+  const blocksComputed = assignment.nodeToBlocks.flat().length;
+  const measured = await measureTraffic({
+    codecs: codecs as [CodecPair, ...CodecPair[]],
+    rule: OPTIMIZERS[spec.optimizer],
+    settings: createSettings({
+      assignment,
+      batchSize: spec.batchSize,
+      stepCount: globals.stepCount,
+      parameters: spec.parameters,
       seed: spec.seed,
-      callTimeoutMs: spec.codecTimeoutMs,
-    });
-  let measured = await measure(Math.min(globals.stepCount, MIN_TRIAL_STEPS));
-  const triedSteps = trialSteps(globals.stepCount, parameterCount * spec.nodeCount, measured);
-  if (triedSteps > measured.steps) measured = await measure(triedSteps);
-  const sum = (of: (link: TrafficMeasurement["links"][number]) => number): number =>
-    measured.links.reduce((total, link) => total + of(link), 0);
-  const messages = sum(({ messages: count }) => count);
+    }),
+    sync: spec.sync,
+    layout,
+    perTensor: pairs[0]!.tensor !== undefined,
+    seed: spec.seed,
+    callTimeoutMs: spec.codecTimeoutMs,
+    isEnough: (seen) => {
+      const used = { ...seen, values: seen.steps * blocksComputed * parameterCount };
+      if (isUsedUp(PATIENCE, used)) return true;
+      const hasPeriod = seen.stepsWithMessages >= 2 && seen.steps >= MIN_TRIAL_STEPS;
+      return hasPeriod && isUsedUp(TRIAL, used);
+    },
+  });
+  const traffic = trialTraffic(measured.messages, { ...measured, stepCount: globals.stepCount });
+  const { links, stepsCounted } = traffic;
+  const sum = (of: (link: (typeof links)[number]) => number): number =>
+    links.reduce((total, link) => total + of(link), 0);
   return {
     codec: spec.codec,
     serverCodec: spec.serverCodec,
     sync: spec.sync,
     parameters: parameterCount,
     steps: globals.stepCount,
-    triedSteps,
-    stepsWithMessages: measured.stepsWithMessages,
-    bytesPerStep: sum(({ bytes }) => bytes) / triedSteps,
-    messagesPerStep: messages / triedSteps,
-    denseBytesPerStep: measured.denseBytes / triedSteps,
-    links: measured.links.map(({ from, to, bytes }) => ({
+    triedSteps: measured.steps,
+    stepsWithMessages: traffic.stepsWithMessages,
+    stepsCounted,
+    bytesPerStep: sum(({ bytes }) => bytes) / stepsCounted,
+    messagesPerStep: sum(({ messages }) => messages) / stepsCounted,
+    fp32BytesPerStep: pairs.reduce(
+      (total, { tensor, paired: { server } }) =>
+        total + fp32BytesPerStep(valuesOf(layout, tensor), assignment, server !== undefined),
+      0,
+    ),
+    links: links.map(({ from, to, bytes }) => ({
       from: nodeName(from),
       to: nodeName(to),
-      bytesPerStep: bytes / triedSteps,
+      bytesPerStep: bytes / stepsCounted,
     })),
-    longestChain: measured.longestChain,
-    communicationMsPerStep: communicationMs(measured, network),
+    longestChain: traffic.longestChain,
+    communicationMsPerStep: communicationMs(traffic, network),
     packages: Object.fromEntries(
       Object.entries(packages).map(([name, bytes]) => [name, bytes.length]),
     ),
-    memory: memoryOf(spec, measured, parameterCount, packages.data_sample_package.length),
+    loads: loadsOf(spec, measured, {
+      ...{ assignment, size: parameterCount, flopsPerBlock: estimateCost(train).flops },
+      dataBytes: packages.data_sample_package.length,
+    }),
     blocks: assignment.nodeToBlocks,
-    waits: waitsOf(spec, measured),
+    waits: waitsOf(spec, traffic),
   };
 }
 
-/** As many as there is time for, judged by the first: rounds that are some steps long must show. */
-function trialSteps(
-  stepCount: number,
-  valuesComputed: number,
-  { steps, links }: TrafficMeasurement,
-): number {
-  const bytes = links.reduce((sum, link) => sum + link.bytes, 0);
-  const messages = links.reduce((sum, link) => sum + link.messages, 0);
-  const affordable = Math.min(
-    TRIAL_VALUES / valuesComputed,
-    (TRIAL_VALUES * 4 * steps) / bytes,
-    (TRIAL_MESSAGES * steps) / messages,
-    MAX_TRIAL_STEPS,
-  );
-  return Math.min(stepCount, Math.max(MIN_TRIAL_STEPS, Math.floor(affordable)));
+function valuesOf({ tensors, size }: TensorLayout, tensor: string | undefined): number {
+  return tensors.find(({ name }) => name === tensor)?.size ?? size;
 }
 
-/** The busiest node's bytes, in or out, over its connection; and a way through the network for each link of the chain. */
+function isUsedUp(budget: TrialBudget, used: Required<TrialBudget>): boolean {
+  const names = Object.keys(budget) as (keyof TrialBudget)[];
+  return names.some((name) => used[name] >= budget[name]!);
+}
+
+/** The stages of a step follow one another: each takes a way through the network, and as long as its busiest connection. */
 function communicationMs(
-  { links, steps, stepsWithMessages, longestChain }: TrafficMeasurement,
+  { busiestBytes, stages, stepsCounted }: TrialTraffic,
   { bytesPerSec, latencyMs }: { readonly bytesPerSec: number; readonly latencyMs: number },
 ): number {
-  const out = new Map<number, number>();
-  const into = new Map<number, number>();
-  for (const { from, to, bytes } of links) {
-    out.set(from, (out.get(from) ?? 0) + bytes);
-    into.set(to, (into.get(to) ?? 0) + bytes);
-  }
-  const busiest = Math.max(0, ...out.values(), ...into.values()) / steps;
-  return (1000 * busiest) / bytesPerSec + (latencyMs * longestChain * stepsWithMessages) / steps;
+  return ((1000 * busiestBytes) / bytesPerSec + latencyMs * stages) / stepsCounted;
 }
 
-function memoryOf(
+function loadsOf(
   spec: JobSpec,
   { stateBytes }: TrafficMeasurement,
-  size: number,
-  dataBytes: number,
-): NodeMemory[] {
+  job: {
+    readonly assignment: BlockAssignment;
+    readonly size: number;
+    readonly flopsPerBlock: number;
+    readonly dataBytes: number;
+  },
+): NodeLoad[] {
+  const { assignment, size, flopsPerBlock, dataBytes } = job;
   const descent = GRADIENT_DESCENTS[spec.gradientDescent].create(size, spec.learningRate);
-  const optimizerBytes = pack(descent.exportState()).length;
-  return [...stateBytes].map(([node, codecBytes]) => ({
-    node: nodeName(node),
-    modelBytes: node < 0 ? 4 * size : COPIES_OF_MODEL * 4 * size,
-    optimizerBytes: node < 0 ? 0 : optimizerBytes,
-    codecBytes,
-    dataBytes: node < 0 ? 0 : dataBytes,
-  }));
+  const descentBytes = pack(descent.exportState()).length;
+  return [...stateBytes].map(([nodeId, codecBytes]) => {
+    const node = nodeName(nodeId);
+    const server = { flopsPerStep: 0, modelBytes: 4 * size, optimizerBytes: 0, dataBytes: 0 };
+    if (nodeId < 0) return { node, codecBytes, ...server };
+    const blocks = assignment.nodeToBlocks[nodeId]!.length;
+    return {
+      ...{ node, codecBytes, dataBytes },
+      flopsPerStep: blocks * flopsPerBlock,
+      modelBytes: (COPIES_OF_MODEL + blocks) * 4 * size,
+      // Each block has a memory of its own.
+      optimizerBytes: blocks * descentBytes,
+    };
+  });
 }
 
 /** Who cannot go on without whom. */
-function waitsOf(spec: JobSpec, { hears, longestChain }: TrafficMeasurement): string[] {
-  const counts = [...hears.values()].map((nodes) => nodes.length);
-  const most = Math.max(0, ...counts);
+function waitsOf(spec: JobSpec, { links, longestChain }: TrialTraffic): string[] {
+  const counts = Array.from(
+    { length: spec.nodeCount },
+    (_, node) => links.filter(({ to }) => to === node).length,
+  );
+  const most = Math.max(...counts);
   if (most === 0) return ["Nobody hears from anybody: no node waits."];
-  const server = [...hears.values()].some((nodes) => nodes.some((node) => node < 0));
+  const server = links.some(({ from }) => from < 0);
   const lines = [
     `A node hears from ${most === Math.min(...counts) ? most : `${Math.min(...counts)} to ${most}`} other${most === 1 ? "" : "s"}${server ? ", the parameter server among them" : ""}; in a step up to ${longestChain} messages wait for one another.`,
   ];
@@ -194,27 +225,34 @@ function waitsOf(spec: JobSpec, { hears, longestChain }: TrafficMeasurement): st
   return lines;
 }
 
+function short(value: number): number {
+  return Number(value.toPrecision(3));
+}
+
 /** Links that are listed; the others are like these or less. */
 const LISTED_LINKS = 6;
 
 /** A dry run as tables for people. */
 export function dryRunReport(run: DryRun): string {
-  const perStep = `${bytesText(run.bytesPerStep)} in ${run.messagesPerStep.toFixed(1)} messages`;
+  const perStep = `${bytesText(Math.round(run.bytesPerStep))} in ${short(run.messagesPerStep)} messages`;
   const dense =
-    run.denseBytesPerStep === 0
+    run.fp32BytesPerStep === 0
       ? ""
-      : `, ${((100 * run.bytesPerStep) / run.denseBytesPerStep).toPrecision(3)} % of fp32`;
+      : `, ${((100 * run.bytesPerStep) / run.fp32BytesPerStep).toPrecision(3)} % of fp32`;
+  const isWhole = run.triedSteps === run.steps;
+  const counted = isWhole ? "" : `, ${run.stepsCounted} counted`;
+  const total = bytesText(Math.round(run.bytesPerStep * run.steps));
   const facts = table(
     ["WHAT", "HOW MUCH"],
     [
       ["parameters", String(run.parameters)],
       [
         "steps",
-        `${run.steps} per node, ${run.triedSteps} tried, ${run.stepsWithMessages} of them with messages`,
+        `${run.steps} per node, ${run.triedSteps} tried, ${run.stepsWithMessages} of them with messages${counted}`,
       ],
       ["sent per step, over all nodes", `${perStep}${dense}`],
-      ["sent in the whole job", `about ${bytesText(run.bytesPerStep * run.steps)}`],
-      ["time of communication per step", `about ${run.communicationMsPerStep.toFixed(2)} ms`],
+      ["sent in the whole job", isWhole ? total : `about ${total}`],
+      ["time of communication per step", `about ${short(run.communicationMsPerStep)} ms`],
       ...Object.entries(run.packages).map(([name, bytes]) => [
         `to each worker: ${name}`,
         bytesText(bytes),
@@ -227,19 +265,34 @@ export function dryRunReport(run: DryRun): string {
     [
       ...run.links
         .slice(0, LISTED_LINKS)
-        .map(({ from, to, bytesPerStep }) => [`${from} to ${to}`, bytesText(bytesPerStep)]),
+        .map(({ from, to, bytesPerStep }) => [
+          `${from} to ${to}`,
+          bytesText(Math.round(bytesPerStep)),
+        ]),
       ...(rest > 0 ? [[`${rest} more`, "no more each"]] : []),
     ],
   );
   const nodes = table(
-    ["NODE", "BLOCKS", "MODEL", "OPTIMIZER", "CODEC", "DATA"],
-    run.memory.map(({ node, modelBytes, optimizerBytes, codecBytes, dataBytes }, index) => [
-      node,
+    ["NODE", "BLOCKS", "MFLOP PER STEP", "MODEL", "OPTIMIZER", "CODEC", "DATA"],
+    run.loads.map((load, index) => [
+      load.node,
       run.blocks[index]?.join(" ") ?? "",
-      ...[modelBytes, optimizerBytes, codecBytes, dataBytes].map(bytesText),
+      String(short(load.flopsPerStep / 1e6)),
+      ...[load.modelBytes, load.optimizerBytes, load.codecBytes, load.dataBytes].map((bytes) =>
+        bytes === undefined ? "unknown" : bytesText(bytes),
+      ),
     ]),
   );
-  return `${facts}\n${links}\n${nodes}\n${run.waits.join("\n")}\n`;
+  const remarks = [
+    ...run.waits,
+    FP32_TRAFFIC,
+    ...(isWhole
+      ? []
+      : [
+          `Reckoned from the first ${run.triedSteps} steps: if a codec sends otherwise later, after a warm-up or in the last step, that is not in it.`,
+        ]),
+  ];
+  return `${facts}\n${links}\n${nodes}\n${remarks.join("\n")}\n`;
 }
 
 const UNITS = { kbit: 1e3, mbit: 1e6, gbit: 1e9 } as const;

@@ -1,16 +1,17 @@
-import { nodeName } from "@psgd/core";
+import { ASSIGNMENTS, PARAMETER_SERVER, nodeName } from "@psgd/core";
 import type { NodeRecord } from "@psgd/runtime";
+import { FP32_TRAFFIC, fp32BytesPerStep } from "./fp32-traffic.js";
 import { table } from "./table.js";
 
 /** What the codecs of a job sent, summed over its nodes. */
 export interface Traffic {
   /** Steps of the node that took most. */
   readonly steps: number;
-  /** By codec and tensor; links' own bytes have neither. */
+  /** By codec and tensor; what no codec sends has neither. */
   readonly codecs: readonly CodecTraffic[];
   /** By link, sender first: bytes of codecs' messages. */
   readonly links: readonly { readonly from: number; readonly to: number; readonly bytes: number }[];
-  /** Headers, acknowledgements and repetitions of all links. */
+  /** Of no codec: control messages, and headers, acknowledgements and repetitions of all links. */
   readonly overheadBytes: number;
 }
 
@@ -19,14 +20,15 @@ interface CodecTraffic {
   readonly tensor: string;
   readonly messages: number;
   readonly bytes: number;
-  /** What the same messages would take with every value in fp32. */
-  readonly denseBytes: number;
+  /** What the same nodes would have sent of the tensor if they had sent all of it in fp32 in each step. */
+  readonly fp32Bytes: number;
 }
 
 /** Sums up the ledgers of a job. */
 export function trafficOf(records: readonly NodeRecord[]): Traffic {
-  const codecs = new Map<string, CodecTraffic>();
+  const codecs = new Map<string, CodecSum>();
   const links: { from: number; to: number; bytes: number }[] = [];
+  const tensorsOfServer = new Set<string>();
   let steps = 0;
   let overheadBytes = 0;
   for (const { nodeId, summary } of records) {
@@ -40,19 +42,51 @@ export function trafficOf(records: readonly NodeRecord[]): Traffic {
         continue;
       }
       byPeer.set(peer, (byPeer.get(peer) ?? 0) + bytes);
-      const sum = codecs.get(`${codec}/${tensor}`);
-      codecs.set(`${codec}/${tensor}`, {
+      if (peer === PARAMETER_SERVER) tensorsOfServer.add(tensor);
+      const key = `${codec}/${tensor}`;
+      const sum = codecs.get(key) ?? {
         codec,
         tensor,
-        messages: (sum?.messages ?? 0) + messages,
-        bytes: (sum?.bytes ?? 0) + bytes,
-        denseBytes: (sum?.denseBytes ?? 0) + 4 * values * messages,
-      });
+        values,
+        messages: 0,
+        bytes: 0,
+        sides: new Set(),
+      };
+      codecs.set(key, sum);
+      sum.messages += messages;
+      sum.bytes += bytes;
+      sum.sides.add(nodeId === PARAMETER_SERVER ? "server" : "workers");
     }
     for (const [to, bytes] of byPeer) links.push({ from: nodeId, to, bytes });
   }
   links.sort((a, b) => b.bytes - a.bytes || a.from - b.from || a.to - b.to);
-  return { steps, codecs: [...codecs.values()], links, overheadBytes };
+  const fp32Bytes = ({ tensor, values, sides }: CodecSum): number => {
+    const { spec } = records[0]!;
+    const hasServer = tensorsOfServer.has(tensor);
+    const all =
+      steps * fp32BytesPerStep(values, ASSIGNMENTS[spec.blockAssignment](spec), hasServer);
+    // Half of it goes to the server, half comes from it.
+    return hasServer ? (all * sides.size) / 2 : all;
+  };
+  return {
+    steps,
+    codecs: [...codecs.values()].map((sum) => {
+      const { codec, tensor, messages, bytes } = sum;
+      return { codec, tensor, messages, bytes, fp32Bytes: fp32Bytes(sum) };
+    }),
+    links,
+    overheadBytes,
+  };
+}
+
+interface CodecSum {
+  readonly codec: string;
+  readonly tensor: string;
+  readonly values: number;
+  messages: number;
+  bytes: number;
+  /** Who has sent. */
+  readonly sides: Set<"workers" | "server">;
 }
 
 /** Links that are listed; the others are summed up. */
@@ -65,13 +99,13 @@ export function trafficReport({ steps, codecs, links, overheadBytes }: Traffic):
   const byCodec = table(
     ["CODEC", "TENSOR", "MESSAGES", "BYTES", "PER STEP", "OF FP32"],
     [
-      ...codecs.map(({ codec, tensor, messages, bytes, denseBytes }) => [
+      ...codecs.map(({ codec, tensor, messages, bytes, fp32Bytes }) => [
         codec,
         tensor === "" ? "all" : tensor,
         String(messages),
         String(bytes),
         perStep(bytes),
-        denseBytes === 0 ? "" : `${((100 * bytes) / denseBytes).toPrecision(3)} %`,
+        fp32Bytes === 0 ? "" : `${((100 * bytes) / fp32Bytes).toPrecision(3)} %`,
       ]),
       ["links", "", "", String(overheadBytes), perStep(overheadBytes), ""],
     ],
@@ -92,5 +126,5 @@ export function trafficReport({ steps, codecs, links, overheadBytes }: Traffic):
         : [[`${rest.length} more`, String(rest.reduce((sum, { bytes }) => sum + bytes, 0)), ""]]),
     ],
   );
-  return `Sent, over all nodes:\n${byCodec}\n${byLink}`;
+  return `Sent, over all nodes:\n${byCodec}${FP32_TRAFFIC}\n\n${byLink}`;
 }

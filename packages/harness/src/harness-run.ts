@@ -64,6 +64,20 @@ export interface HarnessPlan extends CodecPair {
   readonly choose?: (eventCount: number) => number;
   /** Looks at results itself; they are not checked then. */
   readonly probe?: HarnessProbe;
+  /** Asked after each step that all workers have taken: the run ends when it says so, and what is on its way arrives. */
+  readonly isEnough?: (steps: number) => boolean;
+}
+
+/** A message as it is seen when it is sent. */
+export interface SentMessage {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  /** Which codec's; below 0 that of none. */
+  readonly variableId: number;
+  readonly step: number;
+  readonly bytes: number;
+  /** How many messages of its step wait for one another up to this one, itself included. */
+  readonly depth: number;
 }
 
 /** Chooses what nodes compute, and sees what becomes of it. */
@@ -79,15 +93,8 @@ interface HarnessProbe {
     weights: Readonly<Float32Array>,
     round: number,
   ): void;
-  /** Sees each message when it is sent; `depth` is the length of the chain of messages that led to it in its round. */
-  onMessage?(message: {
-    from: NodeId;
-    to: NodeId;
-    variableId: number;
-    step: number;
-    bytes: number;
-    depth: number;
-  }): void;
+  /** Sees each message when it is sent. */
+  onMessage?(message: SentMessage): void;
   /** Sees the codecs of each node when all have come to the end, before they are disposed. */
   onEnd?(node: NodeId, codecs: readonly Codec[]): void;
 }
@@ -128,6 +135,8 @@ export class HarnessRun {
   readonly codecName: string;
   /** What has happened, from the first to the last. */
   readonly #events: (readonly [node: NodeId, step: number, from: NodeId | undefined])[] = [];
+  /** Steps that all workers have taken. */
+  stepsOfAll = 0;
   readonly #plan: HarnessPlan;
   readonly #log: Logger;
   readonly #random: Random;
@@ -135,12 +144,12 @@ export class HarnessRun {
   readonly #post = new HarnessPost();
   readonly #nodes = new Map<NodeId, HarnessNode>();
   readonly #results = new Map<number, Map<NodeId, Float32Array>>();
-  /** The bits of each result when it was taken. */
   /** Of messages on their way to a codec: their round, and the length of the chain that led to them. */
   readonly #chains = new WeakMap<object, { readonly step: number; readonly depth: number }>();
   #failure: { readonly error: unknown } | undefined;
   #isRescue = false;
   #fruitlessCount = 0;
+  #isStopped = false;
 
   constructor(plan: HarnessPlan, schedule: number, log: Logger) {
     this.#plan = plan;
@@ -215,16 +224,25 @@ export class HarnessRun {
     for (;;) {
       await this.#settle();
       this.#requireHealthy();
-      const ready = this.#all().filter(({ compute }) => compute !== undefined);
+      this.#stopIfEnough();
+      const ready = this.#isStopped ? [] : this.#all().filter((node) => node.compute !== undefined);
       const eventCount = ready.length + this.#post.openLinkCount;
       if (eventCount > 0) {
         const next = this.#plan.choose?.(eventCount) ?? this.#random.uint32() % eventCount;
         if (next < ready.length) this.#compute(ready[next]!);
         else this.#deliver(next - ready.length);
-      } else if (this.#waiting().length > 0) {
+      } else if (!this.#isStopped && this.#waiting().length > 0) {
         await this.#rescue();
       } else return;
     }
+  }
+
+  #stopIfEnough(): void {
+    const { settings, isEnough } = this.#plan;
+    const steps = Math.min(...settings.nodes.map((node) => this.#nodes.get(node)!.round));
+    if (steps === this.stepsOfAll) return;
+    this.stepsOfAll = steps;
+    this.#isStopped ||= isEnough?.(steps) ?? false;
   }
 
   /** Until no node can do anything by itself: real time only passes for codecs that await something real. */
@@ -470,7 +488,7 @@ export class HarnessRun {
   }
 
   #requireUntouchedWeights({ nodeId, round, weights, shownWeights }: HarnessNode): void {
-    const isUntouched = digestOf(weights) === digestOf(shownWeights);
+    const isUntouched = Buffer.from(weights.buffer).equals(Buffer.from(shownWeights.buffer));
     requireUntouchedWeights(isUntouched, { node: nodeId, round, codec: this.codecName });
   }
 

@@ -8,8 +8,13 @@ export {
   type TransportSetup,
 } from "./transport-contract.js";
 export { runCodecHarness, type CodecHarnessOptions, type HarnessReport } from "./codec-harness.js";
-export { measureTraffic, type TrafficMeasurement, type TrafficSubject } from "./traffic.js";
-export type { CodecPair } from "./harness-run.js";
+export {
+  measureTraffic,
+  type TrafficMeasurement,
+  type TrafficSeen,
+  type TrafficSubject,
+} from "./traffic.js";
+export type { CodecPair, SentMessage } from "./harness-run.js";
 export type { Agreement } from "./result-checks.js";
 export { runScenario, runSeeds } from "./simulation/run-seeds.js";
 export {

@@ -1,59 +1,60 @@
-import { SILENT, type GlobalSettings, type NodeId, type TensorLayout } from "@psgd/core";
+import {
+  SILENT,
+  type Codec,
+  type GlobalSettings,
+  type NodeId,
+  type TensorLayout,
+} from "@psgd/core";
 import type { OptimizerRule, SyncPolicyName } from "@psgd/sgd";
 import { pack } from "@psgd/wire";
-import { HarnessRun, type CodecPair } from "./harness-run.js";
+import { HarnessRun, type CodecPair, type SentMessage } from "./harness-run.js";
 
-/** What is measured: the codecs of a job and its circumstances, with few steps. */
+/** What is measured: the codecs of a job and its circumstances. */
 export interface TrafficSubject {
   /** Of the whole model, or with `perTensor` of each tensor in the order of the layout. */
   readonly codecs: readonly [CodecPair, ...CodecPair[]];
   readonly rule: OptimizerRule;
-  /** Its `stepCount` says how many steps are taken. */
   readonly settings: GlobalSettings;
   readonly sync: SyncPolicyName;
   readonly layout: TensorLayout;
   readonly perTensor: boolean;
   readonly seed: number;
   readonly callTimeoutMs: number;
+  /** Asked after each step of all workers: whether enough was seen, so that the job need not be tried to its end. */
+  readonly isEnough: (seen: TrafficSeen) => boolean;
 }
 
-/** What codecs send, and what they keep, measured on codecs that run. */
-export interface TrafficMeasurement {
+/** What was seen so far. */
+export interface TrafficSeen {
+  /** Steps that all workers have taken. */
   readonly steps: number;
-  /** Steps in which anything was sent. */
+  /** Those in which codecs sent anything. */
   readonly stepsWithMessages: number;
-  readonly links: readonly LinkTraffic[];
-  /** What the same messages would take if each held every value of its codec in fp32. */
-  readonly denseBytes: number;
-  /** Messages that wait for one another in a step, the longest chain of them. */
-  readonly longestChain: number;
-  /** By node: bytes of what its codecs would save. */
-  readonly stateBytes: ReadonlyMap<NodeId, number>;
-  /** By worker: whom it hears from in a step at most. */
-  readonly hears: ReadonlyMap<NodeId, readonly NodeId[]>;
-}
-
-interface LinkTraffic {
-  readonly from: NodeId;
-  readonly to: NodeId;
   readonly messages: number;
   readonly bytes: number;
 }
 
+/** What codecs send, and what they keep, measured on codecs that run. */
+export interface TrafficMeasurement {
+  /** Steps that all workers took. */
+  readonly steps: number;
+  /** All of these steps, in the order they were sent. */
+  readonly messages: readonly SentMessage[];
+  /** By node: bytes of what its codecs would save; `undefined` if that cannot be packed. */
+  readonly stateBytes: ReadonlyMap<NodeId, number | undefined>;
+}
+
 /**
- * Lets the codecs of a job take some steps, with gradients of chance, and counts what they send.
+ * Lets the codecs of a job take steps, with gradients of chance, until enough was seen, and notes what they send.
  * @throws {PsgdError} what the codecs are guilty of, as in the harness
  */
 export async function measureTraffic(subject: TrafficSubject): Promise<TrafficMeasurement> {
   const { codecs, settings, layout, perTensor, seed } = subject;
-  const sizes = perTensor ? layout.tensors.map(({ size }) => size) : [layout.size];
-  const links = new Map<string, { from: NodeId; to: NodeId; messages: number; bytes: number }>();
-  const steps = new Set<number>();
-  const hears = new Map<NodeId, Set<NodeId>>();
-  const stateBytes = new Map<NodeId, number>();
-  let longestChain = 0;
-  let denseBytes = 0;
+  const messages: SentMessage[] = [];
+  const stepsWithMessages = new Set<number>();
+  const stateBytes = new Map<NodeId, number | undefined>();
   const deltas = settings.blocks.map((block) => cheapNoise(layout.size, seed + block));
+  let bytes = 0;
   const run = new HarnessRun(
     {
       ...subject,
@@ -64,40 +65,36 @@ export async function measureTraffic(subject: TrafficSubject): Promise<TrafficMe
       probe: {
         delta: ({ blockId }) => deltas[blockId]!.slice(),
         onResult: () => {},
-        onMessage: ({ from, to, variableId, step, bytes, depth }) => {
-          const key = `${from}>${to}`;
-          const link = links.get(key) ?? { from, to, messages: 0, bytes: 0 };
-          links.set(key, link);
-          link.messages++;
-          link.bytes += bytes;
-          // Clocks are of no codec.
-          denseBytes += 4 * (sizes[variableId] ?? 0);
-          steps.add(step);
-          longestChain = Math.max(longestChain, depth);
-          if (to >= 0) hears.set(to, (hears.get(to) ?? new Set()).add(from));
+        onMessage: (message) => {
+          messages.push(message);
+          bytes += message.bytes;
+          if (message.variableId >= 0) stepsWithMessages.add(message.step);
         },
-        onEnd: (node, ended) =>
-          stateBytes.set(
-            node,
-            ended.reduce((sum, codec) => sum + pack(codec.exportState()).length, 0),
-          ),
+        onEnd: (node, ended) => stateBytes.set(node, packedBytes(ended)),
       },
+      isEnough: (steps) =>
+        subject.isEnough({
+          steps,
+          // A node that waits for nobody may be further.
+          stepsWithMessages: [...stepsWithMessages].filter((step) => step < steps).length,
+          ...{ messages: messages.length, bytes },
+        }),
     },
     0,
     SILENT,
   );
   await run.complete();
-  return {
-    steps: settings.stepCount,
-    stepsWithMessages: steps.size,
-    links: [...links.values()].sort((a, b) => b.bytes - a.bytes || a.from - b.from || a.to - b.to),
-    denseBytes,
-    longestChain,
-    stateBytes,
-    hears: new Map(
-      settings.nodes.map((node) => [node, [...(hears.get(node) ?? [])].sort((a, b) => a - b)]),
-    ),
-  };
+  const steps = run.stepsOfAll;
+  return { steps, messages: messages.filter(({ step }) => step < steps), stateBytes };
+}
+
+/** A state that cannot be packed is the business of whoever saves it. */
+function packedBytes(codecs: readonly Codec[]): number | undefined {
+  try {
+    return codecs.reduce((sum, codec) => sum + pack(codec.exportState()).length, 0);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Values of both signs and of different sizes, as gradients have; the same for the same seed. */

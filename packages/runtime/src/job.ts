@@ -226,7 +226,7 @@ export interface NodeSummary {
   readonly messagesLate: number;
   /** Pairs of staleness and number of messages. */
   readonly staleness: readonly (readonly [number, number])[];
-  /** What its codecs sent and received, by peer. */
+  /** What it sent and received, by codec and peer. */
   readonly ledger: readonly LedgerEntry[];
 }
 

@@ -37,7 +37,7 @@ export interface MeshOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** Counts blocks, if given. */
+  /** Counts all messages, if given. */
   readonly ledger?: Ledger;
   readonly onBlock: (from: NodeId, message: BlockMessage) => void;
   /** Called once: a peer is gone, or says that the job cannot go on. */
@@ -94,9 +94,7 @@ export class Mesh {
   /** Greets every neighbour and waits until each has greeted back. */
   async connect(): Promise<void> {
     const { nodeId } = this.#options;
-    for (const peer of this.#neighbours()) {
-      this.#linkTo(peer)?.send({ type: "hello", from: nodeId } satisfies PeerMessage);
-    }
+    for (const peer of this.#neighbours()) this.#send(peer, { type: "hello", from: nodeId });
     await this.#until(() => this.#neighbours().every((peer) => this.#greeted.has(peer)));
   }
 
@@ -110,13 +108,7 @@ export class Mesh {
       this.#options.onBlock(target, copy.message);
       return;
     }
-    const link = this.#linkTo(target);
-    if (link === undefined) return;
-    const before = link.bytesSent;
-    link.send(packet);
-    const bytes = link.bytesSent - before;
-    // A closed link sends nothing.
-    if (bytes > 0) this.#options.ledger?.count("sent", target, message.variableId, bytes);
+    this.#send(target, packet);
   }
 
   /** Resolves when not too much waits to leave. */
@@ -145,7 +137,7 @@ export class Mesh {
   /** On a worker: says that it has taken its last step, and waits until all have. On a server: waits, then says so. */
   async finish(): Promise<void> {
     if (this.#isServer) await this.#neighboursDone();
-    for (const link of this.#links.values()) link.send({ type: "done" } satisfies PeerMessage);
+    for (const peer of this.#links.keys()) this.#send(peer, { type: "done" });
     await this.#neighboursDone();
   }
 
@@ -153,9 +145,8 @@ export class Mesh {
   abort(error: unknown): void {
     this.#hasFailed = true;
     const record = toErrorRecord(error);
-    for (const link of this.#links.values()) {
-      link.send({ type: "abort", node: this.#options.nodeId, error: record } satisfies PeerMessage);
-    }
+    for (const peer of this.#links.keys())
+      this.#send(peer, { type: "abort", node: this.#options.nodeId, error: record });
   }
 
   get bytesSent(): number {
@@ -184,14 +175,9 @@ export class Mesh {
   #adopt(link: Link): Link | undefined {
     const peer = this.#nodeOfAddress.get(link.peerAddress);
     link.onMessage((value, payloadBytes) => {
-      const message = value as PeerMessage;
-      if (peer !== undefined && message.type === "block") {
-        // Whatever a peer may send, `null` included: it is judged where blocks are taken in.
-        const { variableId } = Object(message.message) as { variableId?: unknown };
-        if (typeof variableId === "number")
-          this.#options.ledger?.count("received", peer, variableId, payloadBytes);
-      }
-      this.#receive(peer, message);
+      if (peer !== undefined)
+        this.#options.ledger?.count("received", peer, codecIndexOf(value), payloadBytes);
+      this.#receive(peer, value as PeerMessage);
     });
     if (peer === undefined) return undefined;
     this.#links.set(peer, link);
@@ -255,7 +241,17 @@ export class Mesh {
   }
 
   #tell(message: PeerMessage, except?: NodeId): void {
-    for (const peer of this.#neighbours()) if (peer !== except) this.#linkTo(peer)?.send(message);
+    for (const peer of this.#neighbours()) if (peer !== except) this.#send(peer, message);
+  }
+
+  #send(peer: NodeId, message: PeerMessage): void {
+    const link = this.#linkTo(peer);
+    if (link === undefined) return;
+    const before = link.bytesSent;
+    link.send(message);
+    const bytes = link.bytesSent - before;
+    // A closed link sends nothing.
+    if (bytes > 0) this.#options.ledger?.count("sent", peer, codecIndexOf(message), bytes);
   }
 
   async #neighboursDone(): Promise<void> {
@@ -276,6 +272,12 @@ export class Mesh {
     for (const link of this.#links.values()) total += of(link);
     return total;
   }
+}
+
+/** Of a block, the place of its codec; a peer may send anything, `null` included: it is judged where it is taken in. */
+function codecIndexOf(value: unknown): unknown {
+  const { message } = Object(value) as { readonly message?: unknown };
+  return (Object(message) as { readonly variableId?: unknown }).variableId;
 }
 
 /** An error that another node met first; its details say which. */

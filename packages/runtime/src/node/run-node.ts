@@ -34,7 +34,7 @@ import {
 import { watchConnection } from "../connection-watch.js";
 import { packageKey, resultKey } from "../worker-store.js";
 import { constructCodec, loadCodecClass } from "./load-codec.js";
-import { Ledger, ledgerFile } from "./ledger.js";
+import { Ledger, ledgerFile, type LedgerEntry } from "./ledger.js";
 import { Mesh } from "./mesh.js";
 import type { NodeControl, NodeWorld } from "./node-world.js";
 import { TrainingLoop, type Trained } from "./training-loop.js";
@@ -158,7 +158,13 @@ async function trainNode(
     onFailure: (error) => failure.set(error),
     log,
   });
-  const ledger = new Ledger();
+  const ledger = new Ledger(
+    codecs.variables.map(({ tensor = "", codec, server }) => ({
+      codec: (isServer ? server : codec)?.className ?? "",
+      tensor,
+      values: model.layout.tensors.find(({ name }) => name === tensor)?.size ?? model.layout.size,
+    })),
+  );
   const mesh = await Mesh.open({
     jobId,
     ledger,
@@ -172,6 +178,9 @@ async function trainNode(
     onFailure: (error) => exchange.fail(error),
   });
   resources.mesh = mesh;
+  const ledgerEntries = (): LedgerEntry[] => ledger.entries(mesh.overheadByPeer);
+  const ledgerKey = `${resultKey(jobId, nodeId)}/L-${resultTitle(spec, nodeId)}.csv`;
+  resources.add(() => world.store.write(ledgerKey, ledgerFile(nodeId, ledgerEntries())));
   failure.onSet((error) => exchange.fail(error));
   resources.add(
     watchConnection({
@@ -188,20 +197,11 @@ async function trainNode(
   log.info("Execution process started.");
   const startedAt = world.clock.now();
   const trained = await failure.race(trainOrServe(loop, exchange, mesh));
-  const entries = ledger.entries(
-    codecs.variables.map(({ tensor = "", codec, server }) => ({
-      codec: (isServer ? server : codec)?.className ?? "",
-      tensor,
-      values: model.layout.tensors.find(({ name }) => name === tensor)?.size ?? model.layout.size,
-    })),
-  );
-  for (const [peer, bytes] of mesh.overheadByPeer)
-    entries.push({ codec: "", tensor: "", peer, direction: "sent", messages: 0, bytes, values: 0 });
-  const ledgerKey = `${resultKey(jobId, nodeId)}/L-${resultTitle(spec, nodeId)}.csv`;
-  await world.store.write(ledgerKey, ledgerFile(nodeId, entries));
-  const summary: NodeSummary = {
+  const elapsedMs = world.clock.now() - startedAt;
+  await failure.race(mesh.close());
+  return {
     steps: trained?.steps ?? 0,
-    elapsedMs: world.clock.now() - startedAt,
+    elapsedMs,
     evaluation: trained?.evaluation,
     modelSha256: trained?.modelSha256,
     bytesSent: mesh.bytesSent,
@@ -210,10 +210,8 @@ async function trainNode(
     messagesDelivered: exchange.counts.delivered,
     messagesLate: exchange.counts.late,
     staleness: [...exchange.counts.staleness].sort(([a], [b]) => a - b),
-    ledger: entries,
+    ledger: ledgerEntries(),
   };
-  await failure.race(mesh.close());
-  return summary;
 }
 
 /** A worker trains; the parameter server answers until all workers have taken their last step. */
