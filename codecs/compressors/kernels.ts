@@ -7,6 +7,10 @@ interface Exports {
   readonly NORMS: { readonly value: number };
   readonly CODES: { readonly value: number };
   readonly POSITIONS: { readonly value: number };
+  readonly toHalves: (count: number) => void;
+  readonly fromHalves: (count: number) => void;
+  readonly toUpperHalves: (count: number) => void;
+  readonly fromUpperHalves: (count: number) => void;
   norms(count: number, bucket: number, isLargest: boolean): void;
   sumOfMagnitudes(count: number): number;
   packSigns(count: number): void;
@@ -37,7 +41,7 @@ const { buffer } = kernels.memory;
 export const memory = {
   values: new Float32Array(buffer, kernels.VALUES.value, CHUNK),
   norms: new Float32Array(buffer, kernels.NORMS.value, CHUNK / 16),
-  codes: new Uint8Array(buffer, kernels.CODES.value, CHUNK),
+  codes: new Uint8Array(buffer, kernels.CODES.value, 2 * CHUNK),
   positions: new Uint32Array(buffer, kernels.POSITIONS.value, CHUNK),
 };
 
