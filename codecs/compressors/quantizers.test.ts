@@ -61,6 +61,13 @@ describe.each(ALL)("$name", (quantizer, bytesOf) => {
       expect(Math.abs(value)).toBe(0);
   });
 
+  it("keeps zeros beside values next to the smallest", () => {
+    const values = new Float32Array(100);
+    values[0] = 1e-40;
+    for (const value of roundTrip(quantizer, values).subarray(1))
+      expect(Math.abs(value)).toBeLessThan(2e-42);
+  });
+
   it("does not let what one call left in memory into another", () => {
     const values = gaussian(33);
     const expected = roundTrip(quantizer, values);

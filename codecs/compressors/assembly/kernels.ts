@@ -118,25 +118,38 @@ export function fromUpperHalves(count: i32): void {
 /** Norm of each bucket: the largest magnitude, or the Euclidean norm. `bucket` is a multiple of 16. */
 export function norms(count: i32, bucket: i32, isLargest: bool): void {
   for (let start = 0, index = 0; start < count; start += bucket, index++) {
-    const end = min(start + bucket, count);
-    let a = f32x4.splat(0);
-    let b = f32x4.splat(0);
-    for (let i = start; i < end; i += 8) {
-      const x = v128.load(VALUES + 4 * (i as usize));
-      const y = v128.load(VALUES + 4 * (i as usize), 16);
-      if (isLargest) {
-        a = f32x4.pmax(a, f32x4.abs(x));
-        b = f32x4.pmax(b, f32x4.abs(y));
-      } else {
-        a = f32x4.add(a, f32x4.mul(x, x));
-        b = f32x4.add(b, f32x4.mul(y, y));
-      }
-    }
-    const norm: f32 = isLargest
-      ? max(lanesLargest(a), lanesLargest(b))
-      : sqrt<f32>(lanesSum(f32x4.add(a, b)));
+    const at = VALUES + 4 * (start as usize);
+    const end = VALUES + 4 * (min(start + bucket, count) as usize);
+    const norm = isLargest ? largestMagnitude(at, end) : length(at, end);
     store<f32>(NORMS + 4 * (index as usize), norm);
   }
+}
+
+function largestMagnitude(at: usize, end: usize): f32 {
+  // As numbers without a sign have the order of their bits.
+  let a = i32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  for (; at < end; at += 64) {
+    a = i32x4.max_s(a, magnitudeOf(v128.load(at)));
+    b = i32x4.max_s(b, magnitudeOf(v128.load(at, 16)));
+    c = i32x4.max_s(c, magnitudeOf(v128.load(at, 32)));
+    d = i32x4.max_s(d, magnitudeOf(v128.load(at, 48)));
+  }
+  return lanesLargest(i32x4.max_s(i32x4.max_s(a, b), i32x4.max_s(c, d)));
+}
+
+function length(at: usize, end: usize): f32 {
+  let a = f32x4.splat(0);
+  let b = f32x4.splat(0);
+  for (; at < end; at += 32) {
+    const x = v128.load(at);
+    const y = v128.load(at, 16);
+    a = f32x4.add(a, f32x4.mul(x, x));
+    b = f32x4.add(b, f32x4.mul(y, y));
+  }
+  return sqrt<f32>(lanesSum(f32x4.add(a, b)));
 }
 
 /** Σ|x| over the chunk. */
@@ -207,7 +220,7 @@ function uniform(s: v128): v128 {
 export function encode(count: i32, bucket: i32, levels: f32, bits: i32, isRandom: bool): void {
   for (let start = 0, index = 0; start < count; start += bucket, index++) {
     const norm = load<f32>(NORMS + 4 * (index as usize));
-    const factor = f32x4.splat(norm > 0 ? levels / norm : 0);
+    const factor = f32x4.splat(norm > 0 ? min(levels / norm, f32.MAX_VALUE) : 0);
     const end = min(start + bucket, count);
     if (isRandom) encodeAtRandom(start, end, factor, levels, bits);
     else encodeNearest(start, end, factor, levels, bits);
@@ -216,20 +229,23 @@ export function encode(count: i32, bucket: i32, levels: f32, bits: i32, isRandom
 
 function encodeAtRandom(start: i32, end: i32, factor: v128, levels: f32, bits: i32): void {
   const middle = f32x4.splat(levels - 0.5);
-  const top = f32x4.splat(2 * levels);
+  const top = i8x16.splat(<i8>(2 * levels));
   let even = evenState;
   let odd = oddState;
   for (let i = start; i < end; i += 16) {
     const at = VALUES + 4 * (i as usize);
     even = next(even);
     odd = next(odd);
-    const a = codeOf(v128.load(at), factor, f32x4.add(middle, uniform(even)), top);
-    const b = codeOf(v128.load(at, 16), factor, f32x4.add(middle, uniform(odd)), top);
+    const a = placeOf(v128.load(at), factor, f32x4.add(middle, uniform(even)));
+    const b = placeOf(v128.load(at, 16), factor, f32x4.add(middle, uniform(odd)));
     even = next(even);
     odd = next(odd);
-    const c = codeOf(v128.load(at, 32), factor, f32x4.add(middle, uniform(even)), top);
-    const d = codeOf(v128.load(at, 48), factor, f32x4.add(middle, uniform(odd)), top);
-    storeCodes(i, bits, a, b, c, d);
+    const c = placeOf(v128.load(at, 32), factor, f32x4.add(middle, uniform(even)));
+    const d = placeOf(v128.load(at, 48), factor, f32x4.add(middle, uniform(odd)));
+    const codes = codesOf(a, b, c, d, top);
+    if (bits == 8) store8(i, codes);
+    else if (bits == 4) store4(i, codes);
+    else store2(i, codes);
   }
   evenState = even;
   oddState = odd;
@@ -237,29 +253,44 @@ function encodeAtRandom(start: i32, end: i32, factor: v128, levels: f32, bits: i
 
 function encodeNearest(start: i32, end: i32, factor: v128, levels: f32, bits: i32): void {
   const middle = f32x4.splat(levels);
-  const top = f32x4.splat(2 * levels);
-  for (let i = start; i < end; i += 16) {
-    const at = VALUES + 4 * (i as usize);
-    const a = codeOf(v128.load(at), factor, middle, top);
-    const b = codeOf(v128.load(at, 16), factor, middle, top);
-    const c = codeOf(v128.load(at, 32), factor, middle, top);
-    const d = codeOf(v128.load(at, 48), factor, middle, top);
-    storeCodes(i, bits, a, b, c, d);
-  }
+  const top = i8x16.splat(<i8>(2 * levels));
+  if (bits == 8) for (let i = start; i < end; i += 16) store8(i, nearest(i, factor, middle, top));
+  else if (bits == 4)
+    for (let i = start; i < end; i += 16) store4(i, nearest(i, factor, middle, top));
+  else for (let i = start; i < end; i += 16) store2(i, nearest(i, factor, middle, top));
 }
 
-function codeOf(x: v128, factor: v128, middle: v128, top: v128): v128 {
+function nearest(i: i32, factor: v128, middle: v128, top: v128): v128 {
+  const at = VALUES + 4 * (i as usize);
+  const a = placeOf(v128.load(at), factor, middle);
+  const b = placeOf(v128.load(at, 16), factor, middle);
+  const c = placeOf(v128.load(at, 32), factor, middle);
+  const d = placeOf(v128.load(at, 48), factor, middle);
+  return codesOf(a, b, c, d, top);
+}
+
+/** Added to 2²³, a number is rounded to a whole one, by which the bits of the sum are above those of 2²³. */
+function placeOf(x: v128, factor: v128, middle: v128): v128 {
   const place = f32x4.add(f32x4.mul(x, factor), middle);
-  const within = f32x4.pmin(f32x4.pmax(place, f32x4.splat(0)), top);
-  // Added to 2²³, a number is rounded to a whole one, which is then its lowest bits.
-  return v128.and(f32x4.add(within, f32x4.splat(8388608)), i32x4.splat(0xff));
+  return i32x4.sub(f32x4.add(place, f32x4.splat(8388608)), i32x4.splat(0x4b000000));
 }
 
-function storeCodes(i: i32, bits: i32, a: v128, b: v128, c: v128, d: v128): void {
-  const codes = i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_u(a, b), i16x8.narrow_i32x4_u(c, d));
-  if (bits == 8) v128.store(CODES + (i as usize), codes);
-  else if (bits == 4) v128.store64_lane(CODES + ((i >> 1) as usize), pairs(codes, 4), 0);
-  else v128.store32_lane(CODES + ((i >> 2) as usize), pairs(pairs(codes, 2), 4), 0);
+/** Narrowing makes 0 of what is negative, and 255 of what is too large. */
+function codesOf(a: v128, b: v128, c: v128, d: v128, top: v128): v128 {
+  const codes = i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
+  return i8x16.min_u(codes, top);
+}
+
+function store8(i: i32, codes: v128): void {
+  v128.store(CODES + (i as usize), codes);
+}
+
+function store4(i: i32, codes: v128): void {
+  v128.store64_lane(CODES + ((i >> 1) as usize), pairs(codes, 4), 0);
+}
+
+function store2(i: i32, codes: v128): void {
+  v128.store32_lane(CODES + ((i >> 2) as usize), pairs(pairs(codes, 2), 4), 0);
 }
 
 /** Two neighbouring bytes of `width` bits become one of twice the width. */
@@ -272,31 +303,41 @@ function pairs(codes: v128, width: i32): v128 {
 
 /** The values of codes: (code − levels) · m / levels. */
 export function decode(count: i32, bucket: i32, levels: f32, bits: i32): void {
-  const middle = f32x4.splat(levels);
+  const middle = i16x8.splat(<i16>levels);
   for (let start = 0, index = 0; start < count; start += bucket, index++) {
     const unit = f32x4.splat(load<f32>(NORMS + 4 * (index as usize)) / levels);
     const end = min(start + bucket, count);
-    for (let i = start; i < end; i += 16) {
-      const codes = loadCodes(i, bits);
-      const low = i16x8.extend_low_i8x16_u(codes);
-      const high = i16x8.extend_high_i8x16_u(codes);
-      const at = VALUES + 4 * (i as usize);
-      v128.store(at, valueOf(i32x4.extend_low_i16x8_u(low), middle, unit));
-      v128.store(at, valueOf(i32x4.extend_high_i16x8_u(low), middle, unit), 16);
-      v128.store(at, valueOf(i32x4.extend_low_i16x8_u(high), middle, unit), 32);
-      v128.store(at, valueOf(i32x4.extend_high_i16x8_u(high), middle, unit), 48);
-    }
+    // A loop for each: what does not change is not asked again.
+    if (bits == 8) for (let i = start; i < end; i += 16) store16(i, codesOf8(i), middle, unit);
+    else if (bits == 4) for (let i = start; i < end; i += 16) store16(i, codesOf4(i), middle, unit);
+    else for (let i = start; i < end; i += 16) store16(i, codesOf2(i), middle, unit);
   }
 }
 
-function loadCodes(i: i32, bits: i32): v128 {
-  if (bits == 8) return v128.load(CODES + (i as usize));
-  if (bits == 4) return split(v128.load64_zero(CODES + ((i >> 1) as usize)), 4);
+function codesOf8(i: i32): v128 {
+  return v128.load(CODES + (i as usize));
+}
+
+function codesOf4(i: i32): v128 {
+  return split(v128.load64_zero(CODES + ((i >> 1) as usize)), 4);
+}
+
+function codesOf2(i: i32): v128 {
   return split(split(v128.load32_zero(CODES + ((i >> 2) as usize)), 4), 2);
 }
 
-function valueOf(code: v128, middle: v128, unit: v128): v128 {
-  return f32x4.mul(f32x4.sub(f32x4.convert_i32x4_u(code), middle), unit);
+function store16(i: i32, codes: v128, middle: v128, unit: v128): void {
+  const low = i16x8.sub(i16x8.extend_low_i8x16_u(codes), middle);
+  const high = i16x8.sub(i16x8.extend_high_i8x16_u(codes), middle);
+  const at = VALUES + 4 * (i as usize);
+  v128.store(at, valueOf(i32x4.extend_low_i16x8_s(low), unit));
+  v128.store(at, valueOf(i32x4.extend_high_i16x8_s(low), unit), 16);
+  v128.store(at, valueOf(i32x4.extend_low_i16x8_s(high), unit), 32);
+  v128.store(at, valueOf(i32x4.extend_high_i16x8_s(high), unit), 48);
+}
+
+function valueOf(level: v128, unit: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(level), unit);
 }
 
 /** One byte of twice `width` bits becomes two neighbouring ones of `width`. */
