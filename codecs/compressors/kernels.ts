@@ -1,6 +1,6 @@
 import { KERNELS_MODULE } from "./kernels-module.js";
 
-/** What `assembly/kernels.ts` exports. */
+/** What `assembly/` exports. */
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
   readonly VALUES: { readonly value: number };
