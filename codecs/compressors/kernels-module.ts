@@ -1,5 +1,5 @@
 // Compiled from assembly/ by `npm run build`. Do not edit.
-// Sources: sha256 991831567481b00b46caf8231f3f3e4fed0f69db958efc898460f12c9bb2b809
+// Sources: sha256 51ab9bf5287e4ccab52fcf6dc1dfffe6f78c2f5183b1b9bcded56799a836310d
 
 /** A WebAssembly module in base64. */
 export const KERNELS_MODULE =

@@ -83,7 +83,8 @@ function nearest(i: i32, factor: v128, middle: v128, top: v128): v128 {
 /** Added to 2²³, a number is rounded to a whole one, by which the bits of the sum are above those of 2²³. */
 function placeOf(x: v128, factor: v128, middle: v128): v128 {
   const place = f32x4.add(f32x4.mul(x, factor), middle);
-  return i32x4.sub(f32x4.add(place, f32x4.splat(8388608)), i32x4.splat(0x4b000000));
+  const large = f32x4.splat(8388608);
+  return i32x4.sub(f32x4.add(place, large), large);
 }
 
 /** Narrowing makes 0 of what is negative, and 255 of what is too large. */
