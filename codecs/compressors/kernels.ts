@@ -28,7 +28,7 @@ declare const WebAssembly: {
 };
 
 /** Values that are worked on at a time: few enough to stay in the processor's caches. */
-export const CHUNK = 16384;
+const CHUNK = 16384;
 
 const binary = Uint8Array.from(atob(KERNELS_MODULE), (character) => character.charCodeAt(0));
 
