@@ -1,12 +1,16 @@
 import { KERNELS_MODULE } from "./kernels-module.js";
 
-/** What `assembly/kernels.ts` exports. */
+/** What `assembly/` exports. */
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
   readonly VALUES: { readonly value: number };
   readonly NORMS: { readonly value: number };
   readonly CODES: { readonly value: number };
   readonly POSITIONS: { readonly value: number };
+  readonly toHalves: (count: number) => void;
+  readonly fromHalves: (count: number) => void;
+  readonly toUpperHalves: (count: number) => void;
+  readonly fromUpperHalves: (count: number) => void;
   norms(count: number, bucket: number, isLargest: boolean): void;
   sumOfMagnitudes(count: number): number;
   packSigns(count: number): void;
@@ -24,7 +28,7 @@ declare const WebAssembly: {
 };
 
 /** Values that are worked on at a time: few enough to stay in the processor's caches. */
-export const CHUNK = 16384;
+const CHUNK = 16384;
 
 const binary = Uint8Array.from(atob(KERNELS_MODULE), (character) => character.charCodeAt(0));
 
@@ -37,7 +41,7 @@ const { buffer } = kernels.memory;
 export const memory = {
   values: new Float32Array(buffer, kernels.VALUES.value, CHUNK),
   norms: new Float32Array(buffer, kernels.NORMS.value, CHUNK / 16),
-  codes: new Uint8Array(buffer, kernels.CODES.value, CHUNK),
+  codes: new Uint8Array(buffer, kernels.CODES.value, 2 * CHUNK),
   positions: new Uint32Array(buffer, kernels.POSITIONS.value, CHUNK),
 };
 

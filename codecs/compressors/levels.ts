@@ -1,5 +1,5 @@
 import type { Random } from "@psgd/core";
-import { CHUNK, eachChunk, kernels, load, memory } from "./kernels.js";
+import { eachChunk, kernels, load, memory } from "./kernels.js";
 
 /** Values as whole levels of a norm that a bucket of them shares: −s … s, written as 0 … 2s. */
 export interface LevelsOptions {
@@ -11,21 +11,35 @@ export interface LevelsOptions {
   readonly bucket: number;
 }
 
+/** A packet that is filled through two views: norms, then codes, the first value in the lowest bits. */
+export interface LevelsPacket {
+  readonly bytes: Uint8Array;
+  readonly norms: Float32Array;
+  readonly codes: Uint8Array;
+}
+
+/** Room for 4⌈d / bucket⌉ + ⌈d · bits / 8⌉ bytes. */
+export function levelsPacket(count: number, { bits, bucket }: LevelsOptions): LevelsPacket {
+  const normCount = Math.ceil(count / bucket);
+  const bytes = new Uint8Array(4 * normCount + Math.ceil((count * bits) / 8));
+  const norms = new Float32Array(bytes.buffer, 0, normCount);
+  return { bytes, norms, codes: bytes.subarray(norms.byteLength) };
+}
+
 /**
  * Rounds each value to the nearest level, or with a source of randomness to one of the two next to it, so that it is
  * right on average.
  *
- * @param norms - of each bucket; or how to find them, and they are written here
- * @returns ⌈d · bits / 8⌉ bytes, the first value in the lowest bits
+ * @param given - the norms; or how to find them
+ * @param packet - filled
  */
 export function encodeLevels(
   values: Readonly<Float32Array>,
-  norms: Float32Array,
   given: "largest" | "length" | "norms",
   { bits, levels, bucket }: LevelsOptions,
   random: Random | undefined,
-): Uint8Array {
-  const codes = new Uint8Array(Math.ceil((values.length * bits) / 8));
+  { norms, codes }: Omit<LevelsPacket, "bytes">,
+): void {
   if (random !== undefined) seedFrom(random);
   eachChunk(0, values.length, (start, end) => {
     const count = end - start;
@@ -39,7 +53,6 @@ export function encodeLevels(
     codes.set(memory.codes.subarray(0, Math.ceil((count * bits) / 8)), at);
   });
   clearAfter(codes, values.length * bits);
-  return codes;
 }
 
 /** Fills `values` with what codes stand for. */
@@ -69,9 +82,4 @@ function seedFrom(random: Random): void {
 function clearAfter(codes: Uint8Array, bitCount: number): void {
   const used = bitCount & 7;
   if (used !== 0) codes[codes.length - 1] &= 2 ** used - 1;
-}
-
-/** Norms of the buckets of `count` values, to be filled. */
-export function normsOf(count: number, bucket: number): Float32Array {
-  return new Float32Array(Math.ceil(count / Math.min(bucket, CHUNK)));
 }

@@ -1,5 +1,5 @@
 import { readScales, requireBits, requireBytes, type Quantizer } from "./compressor.js";
-import { decodeLevels, encodeLevels, normsOf } from "./levels.js";
+import { decodeLevels, encodeLevels, levelsPacket } from "./levels.js";
 
 const BUCKET = 512;
 
@@ -17,8 +17,9 @@ export function quantize(bits: number): Quantizer {
     kind: "quantizer",
     name,
     encode(values) {
-      const norms = normsOf(values.length, BUCKET);
-      return joined(norms, encodeLevels(values, norms, "largest", options, undefined));
+      const packet = levelsPacket(values.length, options);
+      encodeLevels(values, "largest", options, undefined, packet);
+      return packet.bytes;
     },
     decode(bytes, _segments, values) {
       const norms = Math.ceil(values.length / BUCKET);

@@ -19,10 +19,10 @@ export function encodePositions(positions: Uint32Array, size: number): Uint8Arra
     const gap = position - next;
     const quotient = gap >>> width;
     if (quotient < LONGEST_QUOTIENT) {
-      out.write(2 ** quotient - 1, quotient + 1);
-      out.write(gap & (2 ** width - 1), width);
+      out.write((1 << quotient) - 1, quotient + 1);
+      out.write(gap & ((1 << width) - 1), width);
     } else {
-      out.write(2 ** LONGEST_QUOTIENT - 1, LONGEST_QUOTIENT);
+      out.write((1 << LONGEST_QUOTIENT) - 1, LONGEST_QUOTIENT);
       writeWord(gap, out);
     }
     next = position + 1;
@@ -43,10 +43,9 @@ export function decodePositions(bytes: Uint8Array, size: number): Uint32Array {
   const positions = new Uint32Array(count);
   let next = 0;
   for (let i = 0; i < count; i++) {
-    let quotient = 0;
-    while (quotient < LONGEST_QUOTIENT && bits.read(1) === 1) quotient++;
+    const quotient = bits.readOnes(LONGEST_QUOTIENT);
     const gap =
-      quotient < LONGEST_QUOTIENT ? quotient * 2 ** width + bits.read(width) : readWord(bits);
+      quotient < LONGEST_QUOTIENT ? (quotient << width) + bits.read(width) : readWord(bits);
     if (next + gap >= size)
       throw new PsgdError(
         "WIRE_MALFORMED",

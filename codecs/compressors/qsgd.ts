@@ -2,7 +2,7 @@ import { PsgdError } from "@psgd/core";
 import { BitReader, BitWriter } from "./bits.js";
 import { readScales, requireBits, requireBytes, type Quantizer } from "./compressor.js";
 import { readElias, writeElias } from "./elias.js";
-import { decodeLevels, encodeLevels, normsOf } from "./levels.js";
+import { decodeLevels, encodeLevels, levelsPacket } from "./levels.js";
 import { joined } from "./linear.js";
 
 /** How QSGD is set. */
@@ -43,10 +43,10 @@ export function qsgd(options: QsgdOptions): Quantizer {
     kind: "quantizer",
     name,
     encode(values, _segments, random) {
-      const norms = normsOf(values.length, bucket);
-      const given = norm === "max" ? "largest" : "length";
-      const codes = encodeLevels(values, norms, given, layout, random);
-      return joined(norms, isFixed ? codes : writeLevels(codes, levels));
+      const packet = levelsPacket(values.length, layout);
+      encodeLevels(values, norm === "max" ? "largest" : "length", layout, random, packet);
+      if (isFixed) return packet.bytes;
+      return joined(packet.norms, writeLevels(packet.codes, levels));
     },
     decode(bytes, _segments, values) {
       const norms = 4 * Math.ceil(values.length / bucket);

@@ -1,10 +1,10 @@
 import { readScales, requireBytes, type Quantizer } from "./compressor.js";
-import { encodeLevels } from "./levels.js";
+import { decodeLevels, encodeLevels } from "./levels.js";
 import { joined } from "./linear.js";
 
 /** 3⁵ = 243 fits into a byte: 1.6 bits for each value. */
 const PER_BYTE = 5;
-const BUCKET = 16384;
+const LEVELS = { bits: 8, levels: 1, bucket: 16384 };
 
 /**
  * TernGrad: values of each tensor, clipped to 2.5 standard deviations, become −s, 0 or s, s the largest magnitude left, at
@@ -25,9 +25,9 @@ export function ternary(clip = 2.5): Quantizer {
         const tensor = values.subarray(offset, offset + size);
         scales[index] = scaleOf(tensor, clip);
         // Whatever lies beyond the scale is written as the scale: clipping needs no step of its own.
-        const norms = new Float32Array(Math.ceil(size / BUCKET)).fill(scales[index]);
-        const options = { bits: 8, levels: 1, bucket: BUCKET };
-        trits.set(encodeLevels(tensor, norms, "norms", options, random), offset);
+        const norms = normsOf(size, scales[index]);
+        const codes = trits.subarray(offset, offset + size);
+        encodeLevels(tensor, "norms", LEVELS, random, { norms, codes });
       }
       return joined(scales, packTrits(trits));
     },
@@ -38,8 +38,9 @@ export function ternary(clip = 2.5): Quantizer {
       const packed = bytes.subarray(scaleBytes);
       const trits = unpackTrits(packed, values.length);
       for (const [index, { offset, size }] of segments.entries()) {
-        const scale = scales[index];
-        for (let i = offset; i < offset + size; i++) values[i] = (trits[i] - 1) * scale;
+        const norms = normsOf(size, scales[index]);
+        const tensor = values.subarray(offset, offset + size);
+        decodeLevels(trits.subarray(offset, offset + size), norms, LEVELS, tensor);
       }
     },
   };
@@ -65,10 +66,20 @@ const DIGITS = Uint8Array.from(
 
 function unpackTrits(packed: Uint8Array, count: number): Uint8Array {
   const trits = new Uint8Array(packed.length * PER_BYTE);
-  for (let byte = 0; byte < packed.length; byte++)
-    for (let digit = 0; digit < PER_BYTE; digit++)
-      trits[byte * PER_BYTE + digit] = DIGITS[packed[byte] * PER_BYTE + digit];
+  for (let byte = 0, i = 0; byte < packed.length; byte++, i += PER_BYTE) {
+    const at = packed[byte] * PER_BYTE;
+    trits[i] = DIGITS[at];
+    trits[i + 1] = DIGITS[at + 1];
+    trits[i + 2] = DIGITS[at + 2];
+    trits[i + 3] = DIGITS[at + 3];
+    trits[i + 4] = DIGITS[at + 4];
+  }
   return trits.subarray(0, count);
+}
+
+/** A tensor has one scale, however many buckets. */
+function normsOf(count: number, scale: number): Float32Array {
+  return new Float32Array(Math.ceil(count / LEVELS.bucket)).fill(scale);
 }
 
 /** The largest magnitude, but for what lies more than `clip` standard deviations away. */

@@ -1,7 +1,7 @@
 // Compiles the compressors' hot loops to WebAssembly and writes the module into the repository as text, so that a codec
 // remains one file when it travels. Does nothing while the source is the one that the module was made from.
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const FOLDER = fileURLToPath(new URL("../../codecs/compressors/", import.meta.url));
@@ -9,8 +9,12 @@ const MODULE = `${FOLDER}kernels-module.ts`;
 const OPTIONS = ["--runtime", "stub", "--noAssert", "-O3", "--enable", "simd"];
 const MEMORY = ["--initialMemory", "4", "--maximumMemory", "4"];
 
-const source = readFileSync(`${FOLDER}assembly/kernels.ts`, "utf8");
-const hash = createHash("sha256").update(source).digest("hex");
+const sources = Object.fromEntries(
+  readdirSync(`${FOLDER}assembly`)
+    .sort()
+    .map((name) => [name, readFileSync(`${FOLDER}assembly/${name}`, "utf8")]),
+);
+const hash = createHash("sha256").update(JSON.stringify(sources)).digest("hex");
 
 /** @returns the text of the module's file */
 export async function compileKernels() {
@@ -19,7 +23,7 @@ export async function compileKernels() {
   const { error, stderr } = await asc.main(
     ["kernels.ts", "-o", "kernels.wasm", ...OPTIONS, ...MEMORY],
     {
-      readFile: (name) => (name === "kernels.ts" ? source : null),
+      readFile: (name) => sources[name] ?? null,
       writeFile: (_name, content) => (binary = content),
       listFiles: () => [],
     },
@@ -27,8 +31,8 @@ export async function compileKernels() {
   if (error !== null) throw new Error(`${error.message}\n${stderr.toString()}`);
   const text = Buffer.from(binary).toString("base64");
   return [
-    "// Compiled from assembly/kernels.ts by `npm run build`. Do not edit.",
-    `// Source: sha256 ${hash}`,
+    "// Compiled from assembly/ by `npm run build`. Do not edit.",
+    `// Sources: sha256 ${hash}`,
     "",
     "/** A WebAssembly module in base64. */",
     `export const KERNELS_MODULE =\n  "${text}";`,
