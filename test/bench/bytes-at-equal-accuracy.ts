@@ -61,25 +61,19 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     parameters: { fraction: 0.001, momentum: 0, warmup_steps: 234, warmup_fraction: 0.016 },
     ...{ gradientDescent: "rmsprop", learningRate: 0.003, goal: 270 },
   },
-  dgc0: {
-    title: "DGC 0.1 %, no warm-up",
-    codec: "dgc.Dgc",
-    parameters: { fraction: 0.001, momentum: 0, clip: 2 },
-    ...{ gradientDescent: "sgd", learningRate: 0.9, goal: 270 },
-  },
   diloco: {
     title: "DiLoCo H = 500",
     codec: "diloco.DiLoCo",
     parameters: {
       ...{ local_steps: 500, first_local_steps: 1, values: "4bit" },
-      ...{ outer_momentum: 0.7, outer_rate: 0.9 },
+      ...{ outer_momentum: 0.7, outer_rate: 0.7 },
     },
-    goal: 450,
+    ...{ gradientDescent: "adam", learningRate: 0.002, goal: 450 },
   },
   diloco0: {
     title: "DiLoCo H = 500, no warm-up",
     codec: "diloco.DiLoCo",
-    parameters: { local_steps: 500, outer_momentum: 0.5, outer_rate: 0.9 },
+    parameters: { local_steps: 500, outer_momentum: 0, outer_rate: 1 },
     goal: 450,
   },
 };
