@@ -74,6 +74,41 @@ describe("DGC", () => {
     expect(counts).toEqual([1024, 1024, 256, 256, 64, 64, 16, 16, 5, 5]);
   });
 
+  it("begins the warm-up where it is told to", () => {
+    const cluster = new Cluster({
+      ...{ codec: Dgc, nodeCount: 2, size: 1024 },
+      parameters: { fraction: 1 / 64, warmup_steps: 6, warmup_fraction: 1 / 4 },
+    });
+    const counts: number[] = [];
+    for (let step = 0; step < 8; step++) {
+      cluster.runStep(step, ({ node }) => {
+        const random = seededRandom(`${node}/${step}`);
+        return Float32Array.from({ length: 1024 }, () => random.normal());
+      });
+      const [{ content }] = cluster.sent.splice(0);
+      const [, , [positions]] = content as [number, number, [Uint8Array]];
+      counts.push(decodePositions(positions, 1024).length);
+    }
+    expect(counts).toEqual([256, 256, 256, 64, 64, 64, 16, 16]);
+  });
+
+  it("sends the largest of each tensor, however small its values are", () => {
+    const cluster = new Cluster({
+      ...{ codec: Dgc, nodeCount: 2, shapes: [[2, 4], [4], [1]] },
+      parameters: { fraction: 0.25 },
+    });
+    const gradient = [8, -16, 4, 2, 32, 1, 2, 3, 0.25, 0.5, -1, 0.125, 0.0625];
+    const sent = [0, -16, 0, 0, 32, 0, 0, 0, 0, 0, -1, 0, 0.0625];
+    for (const result of cluster.runStep(0, () => gradient)) expect([...result!]).toEqual(sent);
+  });
+
+  it("refuses a warm-up that cannot be", () => {
+    const parameters = { warmup_fraction: 0 };
+    expect(() => new Cluster({ codec: Dgc, nodeCount: 2, parameters })).toThrow(
+      "parameter `warmup_fraction`: expected a number above 0, at most 1, got 0",
+    );
+  });
+
   it("clips to a norm that all nodes share", () => {
     const cluster = new Cluster({
       ...{ codec: Dgc, nodeCount: 4, size: 2 },

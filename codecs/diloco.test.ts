@@ -62,7 +62,41 @@ describe("DiLoCo", () => {
     expect([...steps]).toEqual([499, 999, 1199]);
   });
 
+  it("doubles the local steps from exchange to exchange of the warm-up, and sends 4 bits a value", () => {
+    const cluster = new Cluster({
+      ...{ codec: DiLoCo, nodeCount: 2, size: 1030, stepCount: 160 },
+      parameters: { local_steps: 50, first_local_steps: 3, values: "4bit" },
+    });
+    const steps = new Set<number>();
+    for (let step = 0; step < 160; step++) {
+      cluster.runStep(step, () => new Float32Array(1030).fill(step));
+      for (const { content } of cluster.sent.splice(0)) {
+        const [, at, [[, bytes]]] = content as [number, number, [[null, Uint8Array]]];
+        steps.add(at);
+        expect(bytes.length).toBe(1030 / 2 + 3 * 4);
+      }
+    }
+    // After 3, 6, 12, 24 and 48 steps, then every 50, then in the last.
+    expect([...steps]).toEqual([2, 8, 20, 44, 92, 142, 159]);
+  });
+
+  it("takes the mean of what 4 bits can say exactly", () => {
+    const cluster = new Cluster({
+      ...{ codec: DiLoCo, nodeCount: 2, size: 3 },
+      parameters: { local_steps: 1, outer_rate: 1, outer_momentum: 0, values: "4bit" },
+    });
+    // Levels are sevenths of the largest value.
+    const models = [
+      [7, -3, 0],
+      [2, 14, -6],
+    ];
+    for (const result of cluster.runStep(0, ({ node }) => models[node]))
+      expect([...result!]).toEqual([4.5, 5.5, -3]);
+  });
+
   it.each([
+    [{ first_local_steps: 0 }, "`first_local_steps`: expected a whole number from 1 to 500, got 0"],
+    [{ first_local_steps: 501 }, "expected a whole number from 1 to 500, got 501"],
     [{ outer_momentum: 1 }, "parameter `outer_momentum`: expected a number from 0, below 1, got 1"],
     [{ outer_rate: -1 }, "parameter `outer_rate`: expected a number from 0, got -1"],
     [{ local_steps: 0 }, "parameter `local_steps`: expected a whole number from 1, got 0"],

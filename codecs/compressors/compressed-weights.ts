@@ -16,12 +16,17 @@ import { meanOfDecoded, type Chain, type Decoded } from "./chain.js";
 import { chainOf, type CompressionParts } from "./compressed-gradients.js";
 import type { Segment } from "./compressor.js";
 import { Compression } from "./error-feedback.js";
-import { requireWhole } from "./parameter.js";
+import { requireWhole, requireWholeBetween } from "./parameter.js";
 
 /** When nodes exchange what, and how the mean becomes the next model. */
 export interface Schedule {
   /** Steps from one exchange of a tensor to the next. */
   readonly localSteps: number;
+  /**
+   * Steps before the first exchange, of all tensors; twice as many before each next one, until they are `localSteps`.
+   * @defaultValue `localSteps`
+   */
+  readonly firstLocalSteps?: number;
   /** Groups of tensors that take turns, evenly spread over the local steps: 1 sends the whole model at once. */
   readonly fragments: number;
   /** Of the outer optimizer: w ← w − rate · (momentum · v + Δ), v ← momentum · v + Δ, Δ the mean way. */
@@ -60,7 +65,9 @@ export abstract class CompressedWeights extends Codec {
     const parts = this.compression();
     this.#chain = chainOf(parts);
     this.#schedule = this.schedule();
-    requireWhole(1, this.#schedule.localSteps, "local_steps");
+    const { localSteps, firstLocalSteps = localSteps } = this.#schedule;
+    requireWhole(1, localSteps, "local_steps");
+    requireWholeBetween(1, localSteps, firstLocalSteps, "first_local_steps");
     requireWhole(1, this.#schedule.fragments, "fragments");
     const { tensors } = this.layout;
     const count = Math.min(this.#schedule.fragments, tensors.length);
@@ -145,11 +152,17 @@ export abstract class CompressedWeights extends Codec {
   /** The fragments that are exchanged in a step. */
   #dueIn(step: number): readonly Fragment[] {
     if (step === this.settings.stepCount - 1) return this.#fragments;
-    const { localSteps } = this.#schedule;
+    const { localSteps, firstLocalSteps = localSteps } = this.#schedule;
+    let begin = 0;
+    for (let steps = firstLocalSteps; steps < localSteps; steps *= 2) {
+      begin += steps;
+      if (step + 1 === begin) return this.#fragments;
+      if (step < begin) return [];
+    }
     const count = this.#fragments.length;
     return this.#fragments.filter((_, fragment) => {
       const turn = localSteps - Math.floor((fragment * localSteps) / count);
-      return (step + 1) % localSteps === turn % localSteps;
+      return (step + 1 - begin) % localSteps === turn % localSteps;
     });
   }
 

@@ -36,7 +36,12 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   int8: { title: "int8", codec: "int8.Int8" },
   qsgd: { title: "QSGD 4 bit", codec: "qsgd.Qsgd", goal: 7.5 },
   terngrad: { title: "TernGrad", codec: "terngrad.TernGrad", goal: 19 },
-  efsign: { title: "EF-signSGD", codec: "ef_signsgd.EfSignSgd", goal: 31 },
+  efsign: {
+    title: "EF-signSGD",
+    codec: "ef_signsgd.EfSignSgd",
+    // Signs suit steps that are about as large everywhere.
+    ...{ gradientDescent: "adam", learningRate: 0.003, goal: 31 },
+  },
   topk: {
     title: "top-k 1 %",
     codec: "topk.TopK",
@@ -52,17 +57,21 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   dgc: {
     title: "DGC 0.1 %",
     codec: "dgc.Dgc",
-    parameters: { fraction: 0.001, momentum: 0 },
-    ...{ gradientDescent: "sgd", learningRate: 0.9, goal: 270 },
-  },
-  dgc4: {
-    title: "DGC 0.4 %",
-    codec: "dgc.Dgc",
-    parameters: { fraction: 0.004, momentum: 0 },
-    ...{ gradientDescent: "sgd", learningRate: 0.6, goal: 270 },
+    // Warm-up in the first of the three epochs.
+    parameters: { fraction: 0.001, momentum: 0, warmup_steps: 234, warmup_fraction: 0.016 },
+    ...{ gradientDescent: "rmsprop", learningRate: 0.003, goal: 270 },
   },
   diloco: {
     title: "DiLoCo H = 500",
+    codec: "diloco.DiLoCo",
+    parameters: {
+      ...{ local_steps: 500, first_local_steps: 1, values: "4bit" },
+      ...{ outer_momentum: 0.7, outer_rate: 0.7 },
+    },
+    ...{ gradientDescent: "adam", learningRate: 0.002, goal: 450 },
+  },
+  diloco0: {
+    title: "DiLoCo H = 500, no warm-up",
     codec: "diloco.DiLoCo",
     parameters: { local_steps: 500, outer_momentum: 0, outer_rate: 1 },
     goal: 450,
