@@ -88,7 +88,11 @@ describe("psgd codec", () => {
       psgd("codec", "test", path),
       psgd("codec", "simulate", path, "--seeds", "20"),
       psgd("codec", "simulate", path, "--seed", "2"),
-      psgd(...`submit --dry-run --codec ${path} --node-count 2 --dataset digits`.split(" ")),
+      psgd(
+        ...`submit --dry-run --codec ${path} --node-count 2 --dataset digits --codec-timeout 2`.split(
+          " ",
+        ),
+      ),
       startNode([join(PROJECT_ROOT, "test/dist/p2p_test_script.js"), "--codec", path]),
     ];
     for (const [index, run] of runs.entries()) {
@@ -99,6 +103,17 @@ describe("psgd codec", () => {
           : /^CODEC_TIMEOUT: receiveBlocks of node 1, call \d+ of all: expected it to end within 5 s, got no end; /m,
       );
     }
+  });
+
+  it("lets a call take as long as `--codec-timeout` says", async () => {
+    const path = await buggy(
+      "thorough",
+      'this.log.info("I have received an package.");',
+      "if ((globalThis.calls = (globalThis.calls ?? 0) + 1) === 3) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 6_000);",
+    );
+    const script = join(PROJECT_ROOT, "test/dist/p2p_test_script.js");
+    await using run = startNode([script, "--codec", path, "--codec-timeout", "30"]);
+    expect((await run.exit(60_000)).code, run.output).toBe(0);
   });
 
   it("names the call of a codec that ends its thread or is rejected unseen, and a file that is never loaded", async () => {

@@ -24,6 +24,9 @@ interface CommandInThread {
   readonly watch: CallWatch;
 }
 
+/** Longer than a call takes with models of the size that is tried; where codecs are given more, they are given it here. */
+const STUCK_AFTER_MS = 5000;
+
 type End = { readonly exitCode: number } | { readonly error: ErrorRecord };
 
 /**
@@ -39,6 +42,7 @@ export async function runInCodecThread(
   definition?: CodecTestDefinition,
 ): Promise<number> {
   const data: CommandInThread = { command, args, definition, watch: createCallWatch() };
+  const timeoutMs = Math.max(STUCK_AFTER_MS, 1000 * Number(args["codec-timeout"] ?? 0));
   const worker = new Worker(new URL(import.meta.url), { workerData: data });
   let stopWatching = (): void => {};
   try {
@@ -53,7 +57,7 @@ export async function runInCodecThread(
         const what = `the end of its thread, with exit code ${code}`;
         lost(what, new Error(`bug: ${command}: ${what}`));
       });
-      stopWatching = watchCalls(data.watch, reject);
+      stopWatching = watchCalls(data.watch, timeoutMs, reject);
     });
     if ("error" in end) throw fromErrorRecord(end.error);
     return end.exitCode;
