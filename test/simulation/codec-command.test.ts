@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -114,6 +116,27 @@ describe("psgd codec", () => {
     const script = join(PROJECT_ROOT, "test/dist/p2p_test_script.js");
     await using run = startNode([script, "--codec", path, "--codec-timeout", "30"]);
     expect((await run.exit(60_000)).code, run.output).toBe(0);
+  });
+
+  it("test lets a codec print: beside the JSON, and more than its reader takes", async () => {
+    const path = await buggy(
+      "chatty",
+      "export class",
+      'console.log("x".repeat(1e6));\nexport class',
+    );
+    const command = ["codec", "test", path, "--sync", "ssgd", "--seeds", "20"];
+    await using json = psgd(...command, "--json");
+    expect((await json.exit(60_000)).code).toBe(0);
+    expect(json.stdout).toMatch(/^\{.*\}\n$/);
+    const bin = join(PROJECT_ROOT, "packages/cli/bin/psgd.js");
+    const child = spawn(process.execPath, [bin, ...command], {
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: 60_000,
+    });
+    // As `| head` does.
+    child.stdout.once("data", () => child.stdout.destroy());
+    const [code] = (await once(child, "exit")) as [number | null];
+    expect(code).toBe(0);
   });
 
   it("names the call of a codec that ends its thread or is rejected unseen, and a file that is never loaded", async () => {

@@ -2,6 +2,8 @@
  * Runs a command that calls codecs in a thread of its own. A codec that never returns keeps its thread from noticing
  * anything: another one must watch it, name the call and end it.
  */
+import { Console } from "node:console";
+import type { Readable } from "node:stream";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { PsgdError, fromErrorRecord, toErrorRecord, type ErrorRecord } from "@psgd/core";
 import { createCallWatch, lastCall, watchCalls, type CallWatch } from "./call-watch.js";
@@ -44,6 +46,9 @@ export async function runInCodecThread(
   const data: CommandInThread = { command, args, definition, watch: createCallWatch() };
   const timeoutMs = Math.max(STUCK_AFTER_MS, 1000 * Number(args["codec-timeout"] ?? 0));
   const worker = new Worker(new URL(import.meta.url), { workerData: data });
+  // Who reads us (`| head`) may have read enough: the thread must not wait for somebody to take the rest.
+  const discard = (source: Readable): void => void source.resume();
+  for (const stream of [process.stdout, process.stderr]) stream.on("unpipe", discard);
   let stopWatching = (): void => {};
   try {
     const end = await new Promise<End>((resolve, reject) => {
@@ -76,6 +81,8 @@ function codecThrew(call: string, what: string, cause: unknown): PsgdError {
 }
 
 async function runCommand({ command, args, definition }: CommandInThread): Promise<void> {
+  // A codec may print what it likes: programs read stdout.
+  if (args["json"] === true) globalThis.console = new Console(process.stderr);
   let end: End;
   try {
     const run = await COMMANDS[command]();
