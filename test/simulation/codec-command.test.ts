@@ -141,19 +141,29 @@ describe("psgd codec", () => {
 
   it("names the call of a codec that ends its thread or is rejected unseen, and a file that is never loaded", async () => {
     const message = 'this.log.info("I have received an package.");';
+    const exits = await buggy("exits", message, "process.exit(3);");
+    const throwsLate = await buggy(
+      "throwsLate",
+      "override dispose(): void {",
+      'override dispose(): void {\n    throw new Error("no");',
+    );
     const runs = [
-      psgd("codec", "test", await buggy("exits", message, "process.exit(3);")),
+      psgd("codec", "test", exits),
       psgd(
         "codec",
         "test",
         await buggy("rejects", message, 'void Promise.reject(new Error("unseen"));'),
       ),
       psgd("codec", "test", await buggy("loops", "export class", "for (;;);\nexport class")),
+      psgd("codec", "simulate", exits, "--seeds", "20"),
+      psgd("codec", "simulate", throwsLate, "--seed", "2"),
     ];
     const said = [
       /^CODEC_THREW: receiveBlocks of node \d, .* got the end of its thread, with exit code 3; /m,
       /^CODEC_THREW: receiveBlocks of node \d, .* got an error outside of it: unseen; .* a promise that nobody awaits/m,
       /^CODEC_TIMEOUT: the top level of its file: expected it to end within 5 s, got no end; /m,
+      /^CODEC_THREW: one of the seeds 1 to 20: expected each call to return or throw, got .*exit.* code: 3; /m,
+      /^CODEC_THREW: dispose threw: no; codec \w+, node \d, end of the job$/m,
     ];
     for (const [index, run] of runs.entries()) {
       expect((await run.exit(60_000)).code, run.output).toBe(13);

@@ -5,7 +5,13 @@
 import { Console } from "node:console";
 import type { Readable } from "node:stream";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
-import { PsgdError, fromErrorRecord, toErrorRecord, type ErrorRecord } from "@psgd/core";
+import {
+  PsgdError,
+  fromErrorRecord,
+  isPsgdError,
+  toErrorRecord,
+  type ErrorRecord,
+} from "@psgd/core";
 import { createCallWatch, lastCall, watchCalls, type CallWatch } from "./call-watch.js";
 import type { CodecTestDefinition } from "./commands/test-codec.js";
 import { flushOutput } from "./run-command.js";
@@ -54,7 +60,8 @@ export async function runInCodecThread(
     const end = await new Promise<End>((resolve, reject) => {
       const lost = (what: string, cause: Error): void => {
         const call = lastCall(data.watch);
-        reject(call === undefined ? cause : codecThrew(call, what, cause));
+        // What is ours says more of the call than that it was the last.
+        reject(call === undefined || isPsgdError(cause) ? cause : codecThrew(call, what, cause));
       };
       worker.on("message", resolve);
       worker.on("error", (error: Error) => lost(`an error outside of it: ${error.message}`, error));
