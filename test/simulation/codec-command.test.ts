@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,7 +87,11 @@ describe("psgd codec", () => {
       psgd("codec", "test", path),
       psgd("codec", "simulate", path, "--seeds", "20"),
       psgd("codec", "simulate", path, "--seed", "2"),
-      psgd(...`submit --dry-run --codec ${path} --node-count 2 --dataset digits`.split(" ")),
+      psgd(
+        ...`submit --dry-run --codec ${path} --node-count 2 --dataset digits --codec-timeout 2`.split(
+          " ",
+        ),
+      ),
       startNode([join(PROJECT_ROOT, "test/dist/p2p_test_script.js"), "--codec", path]),
     ];
     for (const [index, run] of runs.entries()) {
@@ -98,21 +104,63 @@ describe("psgd codec", () => {
     }
   });
 
+  it("lets a call take as long as `--codec-timeout` says", async () => {
+    const path = await buggy(
+      "thorough",
+      'this.log.info("I have received an package.");',
+      "if ((globalThis.calls = (globalThis.calls ?? 0) + 1) === 3) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 6_000);",
+    );
+    const script = join(PROJECT_ROOT, "test/dist/p2p_test_script.js");
+    await using run = startNode([script, "--codec", path, "--codec-timeout", "30"]);
+    expect((await run.exit(60_000)).code, run.output).toBe(0);
+  });
+
+  it("test lets a codec print: beside the JSON, and more than its reader takes", async () => {
+    const path = await buggy(
+      "chatty",
+      "export class",
+      'console.log("x".repeat(1e6));\nexport class',
+    );
+    const command = ["codec", "test", path, "--sync", "ssgd", "--seeds", "20"];
+    await using json = psgd(...command, "--json");
+    expect((await json.exit(60_000)).code).toBe(0);
+    expect(json.stdout).toMatch(/^\{.*\}\n$/);
+    const bin = join(PROJECT_ROOT, "packages/cli/bin/psgd.js");
+    const child = spawn(process.execPath, [bin, ...command], {
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: 60_000,
+    });
+    // As `| head` does.
+    child.stdout.once("data", () => child.stdout.destroy());
+    const [code] = (await once(child, "exit")) as [number | null];
+    expect(code).toBe(0);
+  });
+
   it("names the call of a codec that ends its thread or is rejected unseen, and a file that is never loaded", async () => {
     const message = 'this.log.info("I have received an package.");';
+    const exits = await buggy("exits", message, "process.exit(3);");
+    const throwsLate = await buggy(
+      "throwsLate",
+      "override dispose(): void {",
+      'override dispose(): void {\n    throw new Error("no");',
+    );
     const runs = [
-      psgd("codec", "test", await buggy("exits", message, "process.exit(3);")),
+      psgd("codec", "test", exits),
       psgd(
         "codec",
         "test",
         await buggy("rejects", message, 'void Promise.reject(new Error("unseen"));'),
       ),
       psgd("codec", "test", await buggy("loops", "export class", "for (;;);\nexport class")),
+      psgd("codec", "simulate", exits, "--seeds", "20"),
+      psgd("codec", "simulate", throwsLate, "--seed", "2"),
     ];
     const said = [
       /^CODEC_THREW: receiveBlocks of node \d, .* got the end of its thread, with exit code 3; /m,
       /^CODEC_THREW: receiveBlocks of node \d, .* got an error outside of it: unseen; .* a promise that nobody awaits/m,
       /^CODEC_TIMEOUT: the top level of its file: expected it to end within 5 s, got no end; /m,
+      /^CODEC_THREW: one of the seeds 1 to 20: expected each call to return or throw, got .*exit.* code: 3; /m,
+      /^CODEC_THREW: dispose threw: no; codec \w+, node \d, end of the job$/m,
     ];
     for (const [index, run] of runs.entries()) {
       expect((await run.exit(60_000)).code, run.output).toBe(13);

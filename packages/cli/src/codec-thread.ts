@@ -2,8 +2,16 @@
  * Runs a command that calls codecs in a thread of its own. A codec that never returns keeps its thread from noticing
  * anything: another one must watch it, name the call and end it.
  */
+import { Console } from "node:console";
+import type { Readable } from "node:stream";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
-import { PsgdError, fromErrorRecord, toErrorRecord, type ErrorRecord } from "@psgd/core";
+import {
+  PsgdError,
+  fromErrorRecord,
+  isPsgdError,
+  toErrorRecord,
+  type ErrorRecord,
+} from "@psgd/core";
 import { createCallWatch, lastCall, watchCalls, type CallWatch } from "./call-watch.js";
 import type { CodecTestDefinition } from "./commands/test-codec.js";
 import { flushOutput } from "./run-command.js";
@@ -24,6 +32,9 @@ interface CommandInThread {
   readonly watch: CallWatch;
 }
 
+/** Longer than a call takes with models of the size that is tried; where codecs are given more, they are given it here. */
+const STUCK_AFTER_MS = 5000;
+
 type End = { readonly exitCode: number } | { readonly error: ErrorRecord };
 
 /**
@@ -39,13 +50,18 @@ export async function runInCodecThread(
   definition?: CodecTestDefinition,
 ): Promise<number> {
   const data: CommandInThread = { command, args, definition, watch: createCallWatch() };
+  const timeoutMs = Math.max(STUCK_AFTER_MS, 1000 * Number(args["codec-timeout"] ?? 0));
   const worker = new Worker(new URL(import.meta.url), { workerData: data });
+  // Who reads us (`| head`) may have read enough: the thread must not wait for somebody to take the rest.
+  const discard = (source: Readable): void => void source.resume();
+  for (const stream of [process.stdout, process.stderr]) stream.on("unpipe", discard);
   let stopWatching = (): void => {};
   try {
     const end = await new Promise<End>((resolve, reject) => {
       const lost = (what: string, cause: Error): void => {
         const call = lastCall(data.watch);
-        reject(call === undefined ? cause : codecThrew(call, what, cause));
+        // What is ours says more of the call than that it was the last.
+        reject(call === undefined || isPsgdError(cause) ? cause : codecThrew(call, what, cause));
       };
       worker.on("message", resolve);
       worker.on("error", (error: Error) => lost(`an error outside of it: ${error.message}`, error));
@@ -53,7 +69,7 @@ export async function runInCodecThread(
         const what = `the end of its thread, with exit code ${code}`;
         lost(what, new Error(`bug: ${command}: ${what}`));
       });
-      stopWatching = watchCalls(data.watch, reject);
+      stopWatching = watchCalls(data.watch, timeoutMs, reject);
     });
     if ("error" in end) throw fromErrorRecord(end.error);
     return end.exitCode;
@@ -72,6 +88,8 @@ function codecThrew(call: string, what: string, cause: unknown): PsgdError {
 }
 
 async function runCommand({ command, args, definition }: CommandInThread): Promise<void> {
+  // A codec may print what it likes: programs read stdout.
+  if (args["json"] === true) globalThis.console = new Console(process.stderr);
   let end: End;
   try {
     const run = await COMMANDS[command]();

@@ -1,5 +1,6 @@
 import { PARAMETER_SERVER, SILENT } from "@psgd/core";
 import type { NodeRecord } from "@psgd/runtime";
+import { pack } from "@psgd/wire";
 import { describe, expect, it } from "vitest";
 import yargs from "yargs";
 import { buildJob } from "./build-job.js";
@@ -23,9 +24,12 @@ describe("a dry run", () => {
     const run = await tried("--codec", "plain.Plain", "--node-count", "3");
     expect(run.messagesPerStep).toBe(6);
     expect(run.fp32BytesPerStep).toBe(6 * 4 * run.parameters);
-    // Besides the values a message has some 20 bytes.
-    expect(run.bytesPerStep / run.fp32BytesPerStep).toBeGreaterThan(1);
-    expect(run.bytesPerStep - run.fp32BytesPerStep).toBeLessThan(6 * 120);
+    // As a node of a job packs it.
+    const message = {
+      ...{ variableId: 0, step: 0, version: 0, baseVersion: 0 },
+      content: [0, new Float32Array(run.parameters), 0],
+    };
+    expect(run.bytesPerStep).toBe(6 * pack({ type: "block", message }).length);
     expect(run.links.map(({ from, to }) => `${from} ${to}`).sort()).toEqual([
       "node 0 node 1",
       "node 0 node 2",

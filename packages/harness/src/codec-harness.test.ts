@@ -192,7 +192,7 @@ describe("a codec that is wrong", () => {
       },
       code: "PAYLOAD_UNPACKABLE",
       says: [
-        /`content\[1\]`: expected a packable value, got a function/,
+        /`message\.content\[1\]`: expected a packable value, got a function/,
         /node \d, step 0/,
         /send/,
       ],

@@ -1,8 +1,9 @@
 import type { NodeId } from "@psgd/core";
+import { blockPacket } from "@psgd/runtime";
 import type { BlockMessage } from "@psgd/sgd";
 import { pack, unpack } from "@psgd/wire";
 
-/** A message on its way: packed when it was sent, as on a network. */
+/** A message on its way: packed when it was sent, as in a job. */
 export interface Letter {
   readonly from: NodeId;
   readonly to: NodeId;
@@ -28,7 +29,7 @@ export class HarnessPost {
     message: BlockMessage,
     { isBackup, depth }: Pick<Letter, "isBackup" | "depth">,
   ): number {
-    const bytes = pack(message);
+    const bytes = pack(blockPacket(message));
     this.sentCount++;
     this.sentBytes += bytes.length;
     const key = `${from}>${to}`;
@@ -49,7 +50,8 @@ export class HarnessPost {
     const { letters } = this.#open[index]!;
     const letter = letters.shift()!;
     if (letters.length === 0) this.#open.splice(index, 1);
-    return { letter, message: unpack(letter.bytes) as BlockMessage };
+    const packet = unpack(letter.bytes) as ReturnType<typeof blockPacket>;
+    return { letter, message: packet.message };
   }
 
   /** How many of the open links were made before the one of this place. */

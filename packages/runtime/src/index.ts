@@ -2,7 +2,7 @@ export * from "./job.js";
 export { SharedValues } from "./node/shared-values.js";
 export type { NodeCommand, NodeControl, NodeEvent, NodeWorld } from "./node/node-world.js";
 export { runNode } from "./node/run-node.js";
-export { Mesh, type MeshOptions } from "./node/mesh.js";
+export { Mesh, blockPacket, type MeshOptions } from "./node/mesh.js";
 export { constructCodec, isCodecClass, loadCodecClass } from "./node/load-codec.js";
 export type { NodeHandle, NodeHost, NodeObserver } from "./node-host.js";
 export { WorkerDaemon, type WorkerDaemonOptions } from "./worker-daemon.js";

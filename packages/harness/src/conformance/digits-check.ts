@@ -26,6 +26,7 @@ export async function examineDigits(lab: CodecLab): Promise<Finding> {
   const curves = await trainingCurves(lab, { train: labelled(train), test: labelled(test) });
   const [own, exact] = [curves.codec.at(-1)!, curves.uncompressed.at(-1)!];
   const percent = (accuracy: number): string => `${(100 * accuracy).toFixed(1)} %`;
+  const share = (own.bytes / exact.bytes).toPrecision(2);
   const lost = exact.accuracy - own.accuracy;
   const chance = 1 / outputSize;
   return {
@@ -33,7 +34,8 @@ export async function examineDigits(lab: CodecLab): Promise<Finding> {
     verdict: lost < MARGIN ? "ok" : own.accuracy > chance + MARGIN ? "note" : "wrong",
     number: `${percent(own.accuracy)}, exact ${percent(exact.accuracy)}`,
     text:
-      `accuracy on \`digits\` after ${own.step} steps with ${(own.bytes / exact.bytes).toPrecision(2)} of the bytes` +
+      `accuracy on \`digits\` after ${own.step} steps` +
+      (exact.bytes === 0 ? "" : ` with ${share} of the bytes`) +
       (lost < MARGIN
         ? ""
         : "; another learning rate, more steps or error feedback may close the gap"),

@@ -386,6 +386,12 @@ describe("the conformance kit", () => {
     expect(wrong.map(({ check }) => check)).toEqual(["results", "network"]);
   });
 
+  it("has numbers also for a node that is alone", async () => {
+    const findings = await examineCodec({ codec: Mean, nodeCount: 1, seedCount: 1 });
+    for (const { check, verdict, number, text } of findings)
+      expect([check, verdict, number, text].join(" ")).not.toMatch(/NaN|Infinity|wrong/);
+  });
+
   it("finds that a codec does not learn", async () => {
     const findings = await examineCodec({ codec: Climbs, seedCount: 1 });
     const digits = findings.find(({ check }) => check === "digits")!;

@@ -122,7 +122,8 @@ export async function examineBytes(lab: CodecLab): Promise<Finding> {
   return {
     ...{ check: "bytes", seed, story: undefined },
     verdict: "ok",
-    number: `${((100 * perStep) / dense).toPrecision(3)} % of dense`,
+    number:
+      dense === 0 ? "nobody to send to" : `${((100 * perStep) / dense).toPrecision(3)} % of dense`,
     text: `${Math.round(perStep)} bytes per step over the whole cluster; dense are ${dense}, with ${size} values`,
   };
 }

@@ -16,6 +16,7 @@ table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #8884; }
 .ok { color: #2a8a3e; } .note { color: #a07000; } .wrong { color: #c62828; font-weight: 600; } .skipped { opacity: .6; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem; }
+.plots > div { overflow-x: auto; }
 svg { width: 100%; height: auto; font-size: 11px; } svg text { fill: currentColor; }
 svg .title { font-size: 13px; font-weight: 600; } svg .grid { stroke: #8883; }
 pre { overflow-x: auto; background: #8881; padding: .6rem; }
@@ -86,7 +87,10 @@ function plotsOf({ codec, uncompressed, links, tensors, staleness }: TrainingCur
 
 /** Bytes from each node (a row) to each other (a column), the darker the more. */
 function linkMatrix(links: TrainingCurves["links"]): string {
-  const nodes = [...new Set(links.flatMap(({ from, to }) => [from, to]))].sort();
+  if (links.length === 0) return "<p><b>Bytes by link</b>: nobody sends anything.</p>";
+  const nodes = [...new Set(links.flatMap(({ from, to }) => [from, to]))].sort((a, b) =>
+    a.localeCompare(b, "en", { numeric: true }),
+  );
   const most = Math.max(...links.map(({ bytes }) => bytes));
   const cell = (from: string, to: string): string => {
     const bytes = links.find((link) => link.from === from && link.to === to)?.bytes;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { TrainingCurves } from "../conformance/training-curves.js";
 import { reportPage } from "./page.js";
 import { barPlot, linePlot } from "./plot.js";
 
@@ -11,6 +12,19 @@ describe("the page", () => {
     seed: 3,
     story: "1. x",
   } as const;
+
+  const curvesWith = (links: TrainingCurves["links"]): TrainingCurves => ({
+    ...{ codec: [], uncompressed: [], tensors: [], staleness: [], links },
+  });
+
+  it("has nodes in the order of their numbers, and says so if nobody sends anything", () => {
+    const links = [10, 9, 2].map((id) => ({ from: "node 0", to: `node ${id}`, bytes: 1 }));
+    const pageOf = (curves: TrainingCurves): string =>
+      reportPage("a", [{ sync: "ssgd", findings: [{ ...finding, curves }] }]);
+    const names = [...pageOf(curvesWith(links)).matchAll(/<th>to (node \d+)<\/th>/g)];
+    expect(names.map(([, name]) => name)).toEqual(["node 0", "node 2", "node 9", "node 10"]);
+    expect(pageOf(curvesWith([]))).toContain("nobody sends anything");
+  });
 
   it("stands alone: no script and no address of another place", () => {
     const point = { step: 1, bytes: 10, loss: 1, accuracy: 0.5 };

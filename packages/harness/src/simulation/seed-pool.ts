@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { PsgdError } from "@psgd/core";
+import { PsgdError, isPsgdError, toErrorRecord } from "@psgd/core";
 import { watchPulse } from "@psgd/runtime";
 import { Piscina } from "piscina";
 import type { InvariantName } from "./invariants.js";
@@ -16,7 +16,7 @@ const STUCK_AFTER_MS = 5000;
 /**
  * Runs the scenarios of many seeds on all cores. What is found does not depend on how many there are.
  * @param onProgress - told the seeds that are done
- * @throws {PsgdError} CODEC_TIMEOUT if a call of the codec never gives its thread back
+ * @throws {PsgdError} CODEC_TIMEOUT if a call of the codec never gives its thread back, CODEC_THREW if one ends it
  */
 export async function runSeedsOnPool(
   job: PortableJob,
@@ -50,7 +50,10 @@ export async function runSeedsOnPool(
           watchPulse(task.pulse, STUCK_AFTER_MS, () => reject(stuckSeedsError(task))),
         ),
       );
-      const report = await Promise.race([pool.run(task), stuck]);
+      const run = pool.run(task).catch((error: unknown) => {
+        throw isPsgdError(error) ? error : lostSeedsError(task, error);
+      });
+      const report = await Promise.race([run, stuck]);
       stopWatching[index]!();
       doneCount += report.seedCount;
       onProgress(doneCount);
@@ -63,10 +66,23 @@ export async function runSeedsOnPool(
   }
 }
 
-function stuckSeedsError({ firstSeed, count }: SeedTask): PsgdError {
+function lostSeedsError(task: SeedTask, cause: unknown): PsgdError {
+  return new PsgdError(
+    "CODEC_THREW",
+    `${seedsOf(task)}: expected each call to return or throw, got ${toErrorRecord(cause).message}; ` +
+      "look for `process.exit`, or for a promise that nobody awaits; `psgd codec test` says in which call",
+    { cause },
+  );
+}
+
+function seedsOf({ firstSeed, count }: SeedTask): string {
+  return `one of the seeds ${firstSeed} to ${firstSeed + count - 1}`;
+}
+
+function stuckSeedsError(task: SeedTask): PsgdError {
   return new PsgdError(
     "CODEC_TIMEOUT",
-    `one of the seeds ${firstSeed} to ${firstSeed + count - 1}: expected each event to end within ${STUCK_AFTER_MS / 1000} s, got no end; ` +
+    `${seedsOf(task)}: expected each event to end within ${STUCK_AFTER_MS / 1000} s, got no end; ` +
       "a call of the codec never returns; `psgd codec test` says which",
   );
 }

@@ -100,11 +100,11 @@ export class Mesh {
 
   /** Sends a block; it is packed before this returns. */
   post(target: NodeId, message: BlockMessage): void {
-    const packet: PeerMessage = { type: "block", message };
+    const packet = blockPacket(message);
     if (target === this.#options.nodeId) {
       // A message to oneself is packed too, so that it aliases nothing; it never leaves the machine.
       const bytes = pack(packet);
-      const copy = unpack(bytes) as { message: BlockMessage };
+      const copy = unpack(bytes) as typeof packet;
       this.#options.onBlock(target, copy.message);
       return;
     }
@@ -272,6 +272,11 @@ export class Mesh {
     for (const link of this.#links.values()) total += of(link);
     return total;
   }
+}
+
+/** A block as it is packed for a peer. */
+export function blockPacket(message: BlockMessage): PeerMessage & { readonly type: "block" } {
+  return { type: "block", message };
 }
 
 /** Of a block, the place of its codec; a peer may send anything, `null` included: it is judged where it is taken in. */

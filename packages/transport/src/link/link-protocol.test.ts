@@ -147,6 +147,33 @@ describe("the protocol of a link", () => {
     expect(protocol.wakeAt).toBe(HEARTBEAT_MS);
   });
 
+  it("acknowledges with such an answer also what it is about to hand over", () => {
+    const { protocol, sent, messages } = side(1n);
+    protocol.onFrame(fromPeer({ sequence: 1 }, pack("second")), 0);
+    sent.length = 0;
+    messages.push = () => {
+      protocol.send("answer", 0);
+      return 0;
+    };
+    protocol.onFrame(fromPeer({ sequence: 0 }, pack("first")), 0);
+    // With the first answer already: else the second frame's arrival would not be told while nothing else is sent.
+    expect(sent.map(({ acknowledged, early }) => [acknowledged, early])).toEqual([
+      [2, 0],
+      [2, 0],
+    ]);
+  });
+
+  it("waits for its peer where all has arrived by bits that no honest peer sets", () => {
+    const { protocol } = side(1n);
+    protocol.onFrame(fromPeer({ type: "ack" }), 0);
+    for (let number = 0; number < 2; number++) protocol.send(number, 0);
+    protocol.onFrame(fromPeer({ type: "ack", acknowledged: 1 }), 1);
+    // Says at once that position 0 is missing, and that 1 is not.
+    protocol.onFrame(fromPeer({ type: "ack", acknowledged: 0, early: 1 }), 2);
+    protocol.onTime(HEARTBEAT_MS - 1);
+    expect(protocol.wakeAt).toBe(HEARTBEAT_MS);
+  });
+
   it("counts silence in its own steps, so that a pause of its process is no silence of the peer", () => {
     const { protocol, ends } = side(1n);
     protocol.onTime(60_000);

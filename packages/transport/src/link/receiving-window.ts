@@ -16,12 +16,15 @@ export class ReceivingWindow {
 
   /** What has arrived, as the sender is to know it. */
   get acknowledgement(): Acknowledgement {
+    let acknowledged = this.#expected;
+    // While frames are handed over one after the other, those whose turn comes next have arrived, too.
+    while (this.#early.has(acknowledged)) acknowledged++;
     let early = 0;
     for (const sequence of this.#early.keys()) {
-      const bit = sequence - this.#expected - 1;
-      if (bit < 32) early |= 1 << bit;
+      const bit = sequence - acknowledged - 1;
+      if (bit >= 0 && bit < 32) early |= 1 << bit;
     }
-    return { acknowledged: this.#expected, early: early >>> 0 };
+    return { acknowledged, early: early >>> 0 };
   }
 
   /** Whether frames wait for one that is missing. */

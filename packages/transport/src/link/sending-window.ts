@@ -172,9 +172,8 @@ export class SendingWindow {
 
   #repeatOldest(now: number): void {
     const oldest = this.#inFlight.find((outgoing) => !outgoing.hasArrived);
-    if (oldest === undefined) return;
-    this.#repeat(oldest, now);
-    this.#expiresAt = now + this.#timeout.ms;
+    this.#expiresAt = oldest === undefined ? Infinity : now + this.#timeout.ms;
+    if (oldest !== undefined) this.#repeat(oldest, now);
   }
 
   #repeat(outgoing: Outgoing, now: number): void {
