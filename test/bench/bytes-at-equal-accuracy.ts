@@ -32,6 +32,16 @@ const REFERENCE: Subject = { title: "fp32", codec: "plain.Plain" };
 
 const SUBJECTS: Readonly<Record<string, Subject>> = {
   fp32: REFERENCE,
+  fp32adam: {
+    title: "fp32, Adam",
+    codec: "plain.Plain",
+    ...{ gradientDescent: "adam", learningRate: 0.003 },
+  },
+  fp32rmsprop: {
+    title: "fp32, RMSProp",
+    codec: "plain.Plain",
+    ...{ gradientDescent: "rmsprop", learningRate: 0.003 },
+  },
   fp16: { title: "fp16", codec: "fp16.Fp16" },
   int8: { title: "int8", codec: "int8.Int8" },
   qsgd: { title: "QSGD 4 bit", codec: "qsgd.Qsgd", goal: 7.5 },
