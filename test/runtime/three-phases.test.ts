@@ -461,9 +461,11 @@ describe("what a worker keeps", () => {
     const { address } = worker.daemon.info();
     const fetched = await at.clock.run(fetchResults(client, at.clock, address, jobId, 0));
     expect(fetched.record.state).toBe("done");
+    client.send(address, { type: "retrieved", ...ofNode(jobId) });
+    await at.clock.advance(1_000);
     isFull = false;
     await at.clock.advance(5_000);
-    expect(written()).toEqual(fetched.record);
+    expect(written()).toEqual({ ...fetched.record, isRetrieved: true });
   });
 
   it("is that of the last twenty jobs that were fetched, and all that were not", async () => {

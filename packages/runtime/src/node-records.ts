@@ -56,7 +56,7 @@ export class NodeRecords {
     } catch (error) {
       this.#unwritten.set(recordKey(record.jobId, record.nodeId), record);
       this.#log.error(
-        `Job ${record.jobId}, ${nodeName(record.nodeId)}: its end is not written: ${toErrorRecord(error).message}; tried again every ${RETRY_MS / 1000} s`,
+        `Job ${record.jobId}, ${nodeName(record.nodeId)}: its record is not written: ${toErrorRecord(error).message}; tried again every ${RETRY_MS / 1000} s`,
       );
       this.#cancelRetry?.();
       this.#cancelRetry = this.#clock.setTimer(RETRY_MS, () => void this.#retry());
@@ -66,7 +66,7 @@ export class NodeRecords {
   async markRetrieved(place: { jobId: string; nodeId: NodeId }): Promise<void> {
     const record = await this.of(place);
     if (record?.finishedAt === undefined) return;
-    await this.write({ ...record, isRetrieved: true });
+    await this.keep({ ...record, isRetrieved: true });
     const retrieved = (await this.all())
       .filter(({ isRetrieved }) => isRetrieved)
       .sort((a, b) => (b.finishedAt ?? "").localeCompare(a.finishedAt ?? ""));
