@@ -92,7 +92,7 @@ export function watched(codecClass: CodecClass, watch = ownWatch()): CodecClass 
       return (returned = run());
     } finally {
       // A promise or a generator is code of the codec that is still to run.
-      if (typeof returned !== "object") tellEnd(watch);
+      if (typeof returned !== "object" || returned === null) tellEnd(watch);
     }
   };
   class Watched extends (codecClass as typeof Codec) {

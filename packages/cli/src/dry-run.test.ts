@@ -39,6 +39,9 @@ describe("a dry run", () => {
       "node 2 node 1",
     ]);
     expect(run.longestChain).toBe(1);
+    expect(run.waits[0]).toBe(
+      "A node hears from 2 others; no message of a step waits for another.",
+    );
     // Two vectors in, two out, at once; one way through the network.
     const expected = (1000 * run.bytesPerStep) / 3 / 125e6 + 1;
     expect(run.communicationMsPerStep).toBeCloseTo(expected, 6);
@@ -62,7 +65,9 @@ describe("a dry run", () => {
     expect(run.fp32BytesPerStep).toBe(2 * n * 4 * run.parameters);
     expect(run.longestChain).toBe(2);
     expect(run.loads.map(({ node }) => node)).toContain("parameter server");
-    expect(run.waits.join(" ")).toContain("the parameter server among them");
+    expect(run.waits.join(" ")).toContain(
+      "hears from the parameter server only; in a step up to 2 messages wait for one another.",
+    );
   });
 
   it("goes on until it has seen two exchanges, the last of which may be that of the job's end", async () => {
@@ -122,6 +127,7 @@ describe("a dry run", () => {
     expect(run.parameters).toBe(kernel + bias);
     expect(run.messagesPerStep).toBe(3 * 2 + 3 * 2);
     expect(run.fp32BytesPerStep).toBe(6 * 4 * kernel + 6 * 4 * bias);
+    expect(run.waits[0]).toContain("hears from 3 others, the parameter server among them; in a");
     expect(run.bytesPerStep - run.fp32BytesPerStep).toBeGreaterThan(0);
     expect(run.bytesPerStep - run.fp32BytesPerStep).toBeLessThan(12 * 120);
   });

@@ -209,10 +209,17 @@ function waitsOf(spec: JobSpec, { links, longestChain }: TrialTraffic): string[]
   );
   const most = Math.max(...counts);
   if (most === 0) return ["Nobody hears from anybody: no node waits."];
-  const server = links.some(({ from }) => from < 0);
-  const lines = [
-    `A node hears from ${most === Math.min(...counts) ? most : `${Math.min(...counts)} to ${most}`} other${most === 1 ? "" : "s"}${server ? ", the parameter server among them" : ""}; in a step up to ${longestChain} messages wait for one another.`,
-  ];
+  const others = most === Math.min(...counts) ? String(most) : `${Math.min(...counts)} to ${most}`;
+  const hasServer = links.some(({ from }) => from < 0);
+  const whom =
+    hasServer && most === 1
+      ? "the parameter server only"
+      : `${others} other${most === 1 ? "" : "s"}${hasServer ? ", the parameter server among them" : ""}`;
+  const chain =
+    longestChain === 1
+      ? "no message of a step waits for another"
+      : `in a step up to ${longestChain} messages wait for one another`;
+  const lines = [`A node hears from ${whom}; ${chain}.`];
   if (spec.sync === "ssgd")
     lines.push(
       spec.redundancy > 1
