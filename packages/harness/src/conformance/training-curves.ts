@@ -1,4 +1,11 @@
-import { ASSIGNMENTS, SILENT, createSettings, layoutOf, nodeName } from "@psgd/core";
+import {
+  ASSIGNMENTS,
+  SILENT,
+  createSettings,
+  layoutOf,
+  nodeName,
+  type GlobalSettings,
+} from "@psgd/core";
 import { HarnessRun } from "../harness-run.js";
 import type { CodecLab } from "./codec-lab.js";
 import { softmaxGradient, softmaxScore, type LabelledSamples } from "./softmax-regression.js";
@@ -17,7 +24,7 @@ export interface TrainingCurves {
   readonly codec: readonly CurvePoint[];
   readonly uncompressed: readonly CurvePoint[];
   readonly links: readonly { readonly from: string; readonly to: string; readonly bytes: number }[];
-  /** By tensor, as one codec for each would send it. */
+  /** By tensor, as one codec for each would send it, in so many steps as `STEPS_BY_TENSOR` says. */
   readonly tensors: readonly { readonly name: string; readonly bytes: number }[];
   /** Messages by how many updates were between the sender's model and the receiver's. */
   readonly staleness: readonly (readonly [staleness: number, messages: number])[];
@@ -27,6 +34,8 @@ const STEPS = 120;
 const BATCH = 32;
 const LEARNING_RATE = 0.1;
 const EVERY = 5;
+/** Enough to see what each tensor costs, with a codec for each. */
+export const STEPS_BY_TENSOR = 30;
 
 /**
  * Trains softmax regression with a codec, and beside it with the mean of all gradients as it is: the same samples in the
@@ -40,9 +49,9 @@ export async function trainingCurves(
   const { codec: codecClass, nodeCount, redundancy, seed, sync, parameters } = subject;
   const assignment = ASSIGNMENTS.iid({ nodeCount, redundancy });
   const { blockCount } = assignment;
-  const settings = createSettings({
-    ...{ assignment, batchSize: BATCH, stepCount: STEPS, parameters, seed },
-  });
+  const settingsFor = (stepCount: number): GlobalSettings =>
+    createSettings({ assignment, batchSize: BATCH, stepCount, parameters, seed });
+  const settings = settingsFor(STEPS);
   const layout = layoutOf([
     { name: "kernel", shape: [train.inputSize, train.classCount] },
     { name: "bias", shape: [train.classCount] },
@@ -62,7 +71,8 @@ export async function trainingCurves(
     const harness = new HarnessRun(
       {
         ...{ codec: codecClass, server, rule },
-        ...{ settings, sync, layout, perTensor, seed, agreement: "none" },
+        settings: perTensor ? settingsFor(STEPS_BY_TENSOR) : settings,
+        ...{ sync, layout, perTensor, seed, agreement: "none" },
         ...{ tolerance: Infinity, callTimeoutMs: 5000 },
         probe: {
           start: new Float32Array(layout.size),

@@ -1,7 +1,11 @@
 import type { SyncPolicyName } from "@psgd/sgd";
 import type { Finding } from "../conformance/finding.js";
 import { barPlot, escaped, linePlot, short, type Series } from "./plot.js";
-import type { CurvePoint, TrainingCurves } from "../conformance/training-curves.js";
+import {
+  STEPS_BY_TENSOR,
+  type CurvePoint,
+  type TrainingCurves,
+} from "../conformance/training-curves.js";
 
 /** What the kit has found under one sync policy. */
 export interface ReportedExamination {
@@ -74,7 +78,7 @@ function plotsOf({ codec, uncompressed, links, tensors, staleness }: TrainingCur
     ),
     barPlot(
       tensors.map(({ name, bytes }) => ({ name, value: bytes })),
-      "Bytes by tensor, with a codec for each",
+      `Bytes by tensor in ${STEPS_BY_TENSOR} steps, with a codec for each`,
     ),
     linkMatrix(links),
     barPlot(
