@@ -33,7 +33,7 @@ export interface TrainingCurves {
 const STEPS = 120;
 const BATCH = 32;
 const LEARNING_RATE = 0.1;
-const EVERY = 5;
+const EVERY = 8;
 /** Enough to see what each tensor costs, with a codec for each. */
 export const STEPS_BY_TENSOR = 30;
 
