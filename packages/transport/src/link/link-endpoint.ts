@@ -14,11 +14,13 @@ import {
   frameFor,
   headerBytes,
   readFrame,
+  stamp,
   UNKNOWN_LINK,
   type Frame,
   type LinkId,
 } from "./link-frame.js";
 import { Link } from "./link.js";
+import { WINDOW_FRAMES } from "./sending-window.js";
 
 /** How long silence lasts before a peer is taken for dead, unless the endpoint says otherwise. */
 const DEAD_AFTER_MS = 4_000;
@@ -37,6 +39,8 @@ export interface LinkEndpointOptions {
   readonly onLink: (link: Link) => void;
   /** Silence, in milliseconds of being connected, after which a peer is lost. */
   readonly deadAfterMs?: number;
+  /** Frames of one link that may be on their way unacknowledged. @defaultValue 512, which fill the fastest network */
+  readonly windowFrames?: number | undefined;
 }
 
 /**
@@ -120,12 +124,13 @@ export class LinkEndpoint {
   }
 
   #create(peerAddress: string): Link {
-    const { address, random, transport, deadAfterMs = DEAD_AFTER_MS } = this.#options;
+    const { address, random, transport } = this.#options;
+    const { deadAfterMs = DEAD_AFTER_MS, windowFrames = WINDOW_FRAMES } = this.#options;
     // Never 0, which says that the id is unknown.
     const linkId = (BigInt(random.uint32()) << 32n) | BigInt((random.uint32() | 1) >>> 0);
     const room = transport.maxFrameBytes - headerBytes(address);
     const chunkBytes = Math.min(CHUNK_BYTES, Math.floor(room / 8) * 8);
-    const identity = { address, peerAddress, linkId, deadAfterMs, chunkBytes };
+    const identity = { address, peerAddress, linkId, deadAfterMs, chunkBytes, windowFrames };
     const link = new Link(identity, this.#options, () => {
       this.#links.delete(linkId);
       if (link.peerLinkId !== UNKNOWN_LINK) this.#remember(link);
@@ -195,19 +200,19 @@ export class LinkEndpoint {
   #reset(frame: Frame): void {
     const { transport, address } = this.#options;
     if (transport.status !== "connected") return;
-    const header = {
+    const content = {
       type: "reset",
       from: address,
       // As the peer knows us, so that it takes this as an answer.
       linkId: frame.peerLinkId,
-      peerLinkId: frame.linkId,
       sequence: 0,
-      acknowledged: this.#ended.get(frame.linkId) ?? 0,
-      early: 0,
       messageBytes: 0,
       offset: 0,
     } as const;
-    transport.send(frame.from, frameFor(header, 0));
+    const reset = frameFor(content, 0);
+    const acknowledged = this.#ended.get(frame.linkId) ?? 0;
+    stamp(reset, frame.linkId, { acknowledged, early: 0 });
+    transport.send(frame.from, reset);
   }
 
   #warnOnce(error: unknown): void {

@@ -18,39 +18,38 @@ export type LinkId = bigint;
 /** No id: the other side's, as long as nothing has come from it. */
 export const UNKNOWN_LINK: LinkId = 0n;
 
-export interface FrameHeader {
+/** What a frame says whenever it is sent. */
+export interface FrameContent {
   readonly type: FrameType;
   /** Address of the sender. */
   readonly from: string;
   readonly linkId: LinkId;
-  /** The receiver's id of the link; 0 while it is unknown. */
-  readonly peerLinkId: LinkId;
   /** Position among the sender's `data` and `bye` frames, from 0; 0 in other frames. */
   readonly sequence: number;
-  /** Every frame of the receiver before this position has arrived. */
-  readonly acknowledged: number;
-  /** Bit i: the frame at position `acknowledged + 1 + i` has arrived too. */
-  readonly early: number;
   /** Bytes of the whole message this is a piece of. */
   readonly messageBytes: number;
   /** Where in it the piece begins; a multiple of eight. */
   readonly offset: number;
 }
 
-export interface Frame extends FrameHeader {
+/** What of the receiver's frames has arrived; it changes between the times a frame is sent. */
+export interface Acknowledgement {
+  /** Every frame of the receiver before this position has arrived. */
+  readonly acknowledged: number;
+  /** Bit i: the frame at position `acknowledged + 1 + i` has arrived too. */
+  readonly early: number;
+}
+
+export interface Frame extends FrameContent, Acknowledgement {
+  /** The receiver's id of the link; 0 while it is unknown. */
+  readonly peerLinkId: LinkId;
   /** Starts at an 8-byte boundary if the frame does. */
   readonly payload: Uint8Array;
 }
 
-/** Which of the frames after the first missing one have arrived. */
-export interface Acknowledgement {
-  readonly acknowledged: number;
-  readonly early: number;
-}
-
 /*
  * A frame, little-endian:
- *   0 u16 mark   2 u8 version   3 u8 type   4 u32 CRC-32 of the frame with zeros here
+ *   0 u16 mark   2 u8 version   3 u8 type   4 u32 CRC-32 of all that follows, begun with the first four bytes
  *   8 u64 link id   16 u64 link id of the receiver
  *  24 f64 sequence   32 f64 acknowledged   40 u32 early   44 u32 message bytes   48 u32 offset / 8   52 u32 bytes of the address
  *  56 the address of the sender, zeros up to a multiple of eight, the payload
@@ -64,22 +63,22 @@ export function headerBytes(from: string): number {
   return alignUp(FIXED_BYTES + from.length);
 }
 
-/** Makes a frame whose last `payloadBytes` are to be filled; then `stamp` it. */
-export function frameFor(header: FrameHeader, payloadBytes: number): Uint8Array {
-  const payloadStart = headerBytes(header.from);
+/** Makes a frame that is to be sent once its last `payloadBytes` are filled and it is stamped. */
+export function frameFor(content: FrameContent, payloadBytes: number): Uint8Array {
+  const { type, from, linkId, sequence, messageBytes, offset } = content;
+  const payloadStart = headerBytes(from);
   const frame = uninitialized(payloadStart + payloadBytes);
   frame.fill(0, FIXED_BYTES, payloadStart);
-  frame.set(Buffer.from(header.from, "latin1"), FIXED_BYTES);
+  frame.set(Buffer.from(from, "latin1"), FIXED_BYTES);
   const view = viewOf(frame);
   view.setUint16(0, MAGIC, true);
   view.setUint8(2, WIRE_VERSION);
-  view.setUint8(3, TYPES.indexOf(header.type));
-  view.setBigUint64(8, header.linkId, true);
-  view.setFloat64(24, header.sequence, true);
-  view.setUint32(44, header.messageBytes, true);
-  view.setUint32(48, header.offset / 8, true);
-  view.setUint32(52, header.from.length, true);
-  stamp(frame, header.peerLinkId, header);
+  view.setUint8(3, TYPES.indexOf(type));
+  view.setBigUint64(8, linkId, true);
+  view.setFloat64(24, sequence, true);
+  view.setUint32(44, messageBytes, true);
+  view.setUint32(48, offset / 8, true);
+  view.setUint32(52, from.length, true);
   return frame;
 }
 
@@ -93,7 +92,7 @@ export function stamp(
   view.setBigUint64(16, peerLinkId, true);
   view.setFloat64(32, acknowledged, true);
   view.setUint32(40, early, true);
-  view.setUint32(CHECKSUM_OFFSET, checksum(frame), true);
+  view.setUint32(CHECKSUM_OFFSET, checksum(frame, view), true);
 }
 
 /**
@@ -108,7 +107,7 @@ export function readFrame(bytes: Uint8Array): Frame {
   if (view.getUint16(0, true) !== MAGIC) {
     throw malformed("expected the mark of a link frame, got other bytes");
   }
-  if (view.getUint32(CHECKSUM_OFFSET, true) !== checksum(bytes)) {
+  if (view.getUint32(CHECKSUM_OFFSET, true) !== checksum(bytes, view)) {
     throw malformed("expected another checksum; it was damaged on its way");
   }
   const version = view.getUint8(2);
@@ -141,12 +140,9 @@ export function readFrame(bytes: Uint8Array): Frame {
   };
 }
 
-const ZEROS = new Uint8Array(4);
-
-/** Of the frame with zeros in the checksum's own place. */
-function checksum(frame: Uint8Array): number {
-  const before = crc32(ZEROS, crc32(frame.subarray(0, CHECKSUM_OFFSET)));
-  return crc32(frame.subarray(CHECKSUM_OFFSET + 4), before);
+/** Of all but its own place. Two frames that differ in the first four bytes alone have two checksums, too. */
+function checksum(frame: Uint8Array, view: DataView): number {
+  return crc32(frame.subarray(CHECKSUM_OFFSET + 4), view.getUint32(0, true));
 }
 
 function viewOf(bytes: Uint8Array): DataView {

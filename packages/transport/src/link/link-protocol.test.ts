@@ -1,7 +1,7 @@
 import { isPsgdError, type PsgdError } from "@psgd/core";
 import { pack, unpack } from "@psgd/wire";
 import { describe, expect, it } from "vitest";
-import { frameFor, readFrame, stamp, type Frame, type FrameHeader } from "./link-frame.js";
+import { frameFor, readFrame, stamp, type Frame } from "./link-frame.js";
 import { HEARTBEAT_MS, LinkProtocol } from "./link-protocol.js";
 import { WINDOW_FRAMES } from "./sending-window.js";
 
@@ -11,7 +11,10 @@ function side(linkId: bigint, chunkBytes = 64) {
   const messages: unknown[] = [];
   const ends: (PsgdError | undefined)[] = [];
   const protocol = new LinkProtocol(
-    { address: `a${linkId}`, peerAddress: "b", linkId, deadAfterMs: 4000, chunkBytes },
+    {
+      ...{ address: `a${linkId}`, peerAddress: "b", linkId },
+      ...{ deadAfterMs: 4000, chunkBytes, windowFrames: WINDOW_FRAMES },
+    },
     {
       transmit: (frame) => sent.push(readFrame(frame.slice())),
       deliver: (message) => messages.push(unpack(message)),
@@ -26,9 +29,16 @@ function side(linkId: bigint, chunkBytes = 64) {
 }
 
 /** A frame of the peer with anything in it. */
-function fromPeer(header: Partial<FrameHeader>, payload: Uint8Array = new Uint8Array(0)): Frame {
-  const whole: FrameHeader = {
-    ...{ type: "data", from: "b", linkId: 9n, peerLinkId: 1n, sequence: 0, acknowledged: 0 },
+function fromPeer(header: Partial<Frame>, payload: Uint8Array = new Uint8Array(0)): Frame {
+  const whole = {
+    ...{
+      type: "data" as const,
+      from: "b",
+      linkId: 9n,
+      peerLinkId: 1n,
+      sequence: 0,
+      acknowledged: 0,
+    },
     ...{ early: 0, messageBytes: payload.length, offset: 0 },
     ...header,
   };

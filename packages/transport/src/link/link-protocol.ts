@@ -33,6 +33,8 @@ export interface LinkIdentity {
   readonly deadAfterMs: number;
   /** Most payload of one frame; a multiple of eight. */
   readonly chunkBytes: number;
+  /** Most frames that may be on their way unacknowledged. */
+  readonly windowFrames: number;
 }
 
 /** Signs of life when there is nothing else to say; also the step in which silence is counted. */
@@ -77,7 +79,11 @@ export class LinkProtocol {
     this.#identity = identity;
     this.#effects = effects;
     this.#isConnected = status === "connected";
-    this.#sending = new SendingWindow((frame) => this.#transmit(frame), this.#isConnected);
+    this.#sending = new SendingWindow(
+      (frame) => this.#transmit(frame),
+      this.#isConnected,
+      identity.windowFrames,
+    );
     this.#tickAt = now + HEARTBEAT_MS;
   }
 
@@ -271,15 +277,8 @@ export class LinkProtocol {
     const { address: from, linkId } = this.#identity;
     const isPlaced = type === "data" || type === "bye";
     this.#headerBytes += headerBytes(from);
-    return frameFor(
-      {
-        ...{ type, from, linkId, messageBytes, offset },
-        sequence: isPlaced ? this.#sending.nextSequence : 0,
-        peerLinkId: this.peerLinkId,
-        ...this.#receiving.acknowledgement,
-      },
-      payloadBytes,
-    );
+    const sequence = isPlaced ? this.#sending.nextSequence : 0;
+    return frameFor({ type, from, linkId, sequence, messageBytes, offset }, payloadBytes);
   }
 
   #sendAck(): void {

@@ -16,7 +16,7 @@ function send(window: SendingWindow, count: number): WeakRef<Uint8Array>[] {
 }
 
 it("keeps nothing of what has arrived", async () => {
-  const window = new SendingWindow(() => {}, true);
+  const window = new SendingWindow(() => {}, true, 8);
   const frames = send(window, 5);
   window.acknowledge({ acknowledged: 5, early: 0 }, 1);
   expect([window.isEmpty, window.queuedBytes]).toEqual([true, 0]);

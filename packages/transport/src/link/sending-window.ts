@@ -30,6 +30,7 @@ interface Outgoing {
  */
 export class SendingWindow {
   readonly #send: (frame: Uint8Array) => void;
+  readonly #windowFrames: number;
   readonly #inFlight: Outgoing[] = [];
   readonly #waiting: Outgoing[] = [];
   /** Where the waiting ones start: taking from the front of a long list is slow. */
@@ -47,8 +48,10 @@ export class SendingWindow {
   /** Of frames sent again. */
   repeatedBytes = 0;
 
-  constructor(send: (frame: Uint8Array) => void, isConnected: boolean) {
+  /** @param windowFrames - most frames on their way; a receiver takes in up to `WINDOW_FRAMES` */
+  constructor(send: (frame: Uint8Array) => void, isConnected: boolean, windowFrames: number) {
     this.#send = send;
+    this.#windowFrames = windowFrames;
     this.#isConnected = isConnected;
   }
 
@@ -154,7 +157,7 @@ export class SendingWindow {
     while (
       this.#isConnected &&
       this.#waitingFrom < this.#waiting.length &&
-      this.#inFlight.length < WINDOW_FRAMES
+      this.#inFlight.length < this.#windowFrames
     ) {
       const outgoing = this.#waiting[this.#waitingFrom]!;
       if (this.#inFlightBytes + outgoing.payloadBytes > WINDOW_BYTES) return;
