@@ -6,6 +6,10 @@ import { malformed } from "./preamble.js";
 /** `__proto__` in ASCII. */
 const PROTO_KEY = Buffer.from("__proto__", "latin1");
 
+/** Items to come, and whether they are keys and values in turn, at each level; level 0 is the value itself. */
+const itemsLeft = new Uint32Array(MAX_DEPTH + 1);
+const isMap = new Uint8Array(MAX_DEPTH + 1);
+
 /**
  * Checks that the bytes are exactly one MessagePack value of the dialect that `pack` writes, before msgpackr, which
  * trusts its input, sees them: its record extension, the reserved byte 0xC1, lengths beyond the end, trailing bytes and
@@ -14,10 +18,8 @@ const PROTO_KEY = Buffer.from("__proto__", "latin1");
  */
 export function checkMetadata(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  /** Items to come, and whether they are keys and values in turn, at each level; level 0 is the value itself. */
-  const itemsLeft = new Uint32Array(MAX_DEPTH + 1);
-  const isMap = new Uint8Array(MAX_DEPTH + 1);
   itemsLeft[0] = 1;
+  isMap[0] = 0;
   let level = 0;
   let position = 0;
   let valueCount = 0;
