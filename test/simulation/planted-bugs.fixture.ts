@@ -206,8 +206,8 @@ function withoutChecksums(transport: Transport): Transport {
         return (address: string, onFrame: (frame: Uint8Array) => void) =>
           target.listen(address, (frame) => {
             if (frame.length >= 8) {
-              frame.fill(0, 4, 8);
-              new DataView(frame.buffer, frame.byteOffset).setUint32(4, crc32(frame), true);
+              const view = new DataView(frame.buffer, frame.byteOffset);
+              view.setUint32(4, crc32(frame.subarray(8), view.getUint32(0, true)), true);
             }
             onFrame(frame);
           });
@@ -508,6 +508,24 @@ export const PLANTED: readonly PlantedBug[] = [
       openMesh: openMesh(({ nodeId }) => ({ random: seededRandom(nodeId) })),
     }),
     breaks: ["survives", "ends", "once and in order", "no bug"],
+  },
+  {
+    name: "the link sends more than it has credit for",
+    job: withParts(plain, { openMesh: openMesh(() => ({ windowFrames: undefined })) }),
+    breaks: ["within credit"],
+  },
+  {
+    name: "the link takes the first piece for the whole message",
+    job: plain,
+    plant: () =>
+      patch(
+        ReceivingWindow.prototype,
+        "assemble",
+        () =>
+          ({ payload }: Frame) =>
+            payload,
+      ),
+    breaks: ["survives", "ends", "no bug"],
   },
   {
     name: "the link never takes silence for death",

@@ -33,6 +33,7 @@ export class Broker {
   readonly trace: Trace;
   readonly #random: Random;
   readonly #onBug: (error: unknown) => void;
+  readonly #onSend: (frame: Uint8Array) => void;
   readonly #connections = new Set<Connection>();
   readonly #listeners = new Map<
     string,
@@ -42,12 +43,19 @@ export class Broker {
   #reorderMs = 0;
   #delayMs = 0;
   #pendingLimitBytes = Infinity;
+  #maxFrameBytes = MAX_FRAME_BYTES;
   #isDown = false;
   #slab = new ArrayBuffer(0);
   #slabUsed = 0;
 
+  /** @param world - where it is; `onSend` is shown each frame that a node sends */
   constructor(
-    world: { scheduler: Scheduler; trace: Trace; onBug: (error: unknown) => void },
+    world: {
+      scheduler: Scheduler;
+      trace: Trace;
+      onBug: (error: unknown) => void;
+      onSend?: (frame: Uint8Array) => void;
+    },
     random: Random,
     faults: readonly Fault[],
   ) {
@@ -55,6 +63,7 @@ export class Broker {
     this.trace = world.trace;
     this.#random = random;
     this.#onBug = world.onBug;
+    this.#onSend = world.onSend ?? (() => {});
     for (const fault of faults) this.#plan(fault);
   }
 
@@ -66,6 +75,10 @@ export class Broker {
 
   get isDown(): boolean {
     return this.#isDown;
+  }
+
+  get maxFrameBytes(): number {
+    return this.#maxFrameBytes;
   }
 
   /** A machine is gone: all its connections are, without a word. */
@@ -94,6 +107,11 @@ export class Broker {
     this.#connections.delete(connection);
     for (const listeners of this.#listeners.values())
       for (const listener of listeners) if (listener.to === connection) listeners.delete(listener);
+  }
+
+  /** @internal A node sends a frame, connected or not. */
+  show(frame: Uint8Array): void {
+    this.#onSend(frame);
   }
 
   /** @internal A frame has left its sender. */
@@ -175,6 +193,9 @@ export class Broker {
       case "slow consumer limit":
         this.#pendingLimitBytes = fault.bytes;
         break;
+      case "small frames":
+        this.#maxFrameBytes = fault.bytes;
+        break;
       case "cut":
         this.scheduler.after(fault.atMs, () => {
           for (const connection of this.#of(fault.node)) connection.cut(fault.direction, fault.ms);
@@ -194,6 +215,7 @@ export class Broker {
       case "clock offset":
       case "crash":
       case "throw":
+      case "short credit":
       // Not the network's.
     }
   }
@@ -205,7 +227,6 @@ export class Broker {
 
 /** One node's connection to the broker. */
 export class Connection implements Transport {
-  readonly maxFrameBytes = MAX_FRAME_BYTES;
   readonly node: NodeId;
   /** By address: when the last frame that kept its place arrives. */
   readonly lastArrivalMs = new Map<string, number>();
@@ -229,6 +250,10 @@ export class Connection implements Transport {
     return this.#status;
   }
 
+  get maxFrameBytes(): number {
+    return this.#broker.maxFrameBytes;
+  }
+
   async listen(address: string, onFrame: (frame: Uint8Array) => void): Promise<Listener> {
     this.#requireOpen("listen");
     return this.#broker.listen(this, address, onFrame);
@@ -238,6 +263,7 @@ export class Connection implements Transport {
     this.#requireOpen("send");
     if (frame.length > this.maxFrameBytes)
       throw new PsgdError("PAYLOAD_TOO_LARGE", `frame: expected fewer bytes, got ${frame.length}`);
+    this.#broker.show(frame);
     this.#broker.trace.recordFrame(
       this.#status === "connected" ? "sends" : "loses",
       this.node,

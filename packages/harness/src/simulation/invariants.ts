@@ -1,6 +1,7 @@
 import { PARAMETER_SERVER, nodeName, type NodeId } from "@psgd/core";
 import type { BlockMessage } from "@psgd/sgd";
 import { contentHash } from "./content-hash.js";
+import { frameFields } from "./frame-fields.js";
 
 /**
  * What must hold after every event of a simulated job, and at its end. In brackets the rows of the project's list of
@@ -14,6 +15,8 @@ export const INVARIANTS = {
     "a codec gets each message that has come at most once, in order per sender (I4, I9)",
   "own step": "a synchronous codec gets messages of the step that waits only (I4, I8)",
   "one call at a time": "no call of a codec begins before the last one has ended (I16)",
+  "within credit":
+    "no more frames are on their way to a node than it gives its peer credit for (I11)",
   "one rescue per time-out": "onSyncTimeout is called at most once for each step and codec",
   "same model": "no two nodes hold different models after the same step (I6)",
   "right model":
@@ -51,6 +54,9 @@ export class Invariants {
   readonly #isSynchronous: boolean;
   readonly #mustAgree: boolean;
   readonly #maxLead: number | undefined;
+  readonly #windowFrames: number;
+  /** By a link's id on one side: how many frames of the other it has said it has. */
+  readonly #acknowledged = new Map<bigint, number>();
   /** By worker: the step it has come to. */
   readonly #reached = new Map<NodeId, number>();
   readonly #oracle: ModelOracle;
@@ -74,6 +80,8 @@ export class Invariants {
     mustAgree: boolean;
     /** How far the fastest worker may be ahead of the slowest. */
     maxLead: number | undefined;
+    /** Frames of one link that may be on their way. */
+    windowFrames: number;
     workers: readonly NodeId[];
     oracle: ModelOracle;
   }) {
@@ -81,6 +89,7 @@ export class Invariants {
     this.#isSynchronous = options.isSynchronous;
     this.#mustAgree = options.mustAgree;
     this.#maxLead = options.maxLead;
+    this.#windowFrames = options.windowFrames;
     for (const worker of options.workers) this.#reached.set(worker, 0);
     this.#oracle = options.oracle;
   }
@@ -109,6 +118,15 @@ export class Invariants {
           `${nodeName(node)} begins step ${step}: ${nodeName(other)} has come to step ${its}`,
         );
     }
+  }
+
+  /** A frame of a link leaves its sender. */
+  frameSent(frame: Uint8Array): void {
+    const { isPlaced, linkId, peerLinkId, sequence, acknowledged } = frameFields(frame);
+    this.#acknowledged.set(linkId, acknowledged);
+    const credit = (this.#acknowledged.get(peerLinkId) ?? 0) + this.#windowFrames;
+    if (isPlaced && sequence >= credit)
+      this.break("within credit", `frame ${sequence} sent: expected one before ${credit}`);
   }
 
   sent(from: NodeId, to: NodeId, message: BlockMessage): void {

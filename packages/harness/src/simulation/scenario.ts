@@ -17,6 +17,10 @@ export type Fault =
   | { readonly kind: "broker restart"; readonly atMs: number; readonly ms: number }
   /** The broker cuts off a node that has more than so much waiting for it. */
   | { readonly kind: "slow consumer limit"; readonly bytes: number }
+  /** The network takes no larger frames: messages go in pieces. */
+  | { readonly kind: "small frames"; readonly bytes: number }
+  /** So few frames of a link may be on their way. */
+  | { readonly kind: "short credit"; readonly frames: number }
   | { readonly kind: "pause"; readonly node: NodeId; readonly atMs: number; readonly ms: number }
   | { readonly kind: "slow node"; readonly node: NodeId; readonly factor: number }
   | { readonly kind: "clock offset"; readonly node: NodeId; readonly ms: number }
@@ -118,6 +122,9 @@ function drawFaults(
       }),
     ],
     [withDeaths ? 0.04 : 0, () => ({ kind: "throw", node: node(), call: ms(8) })],
+    // From 16 bytes of payload on, beside a link's header.
+    [0.1, () => ({ kind: "small frames", bytes: 88 + 8 * (random.uint32() % 6) })],
+    [0.1, () => ({ kind: "short credit", frames: 1 + (random.uint32() % 4) })],
   ];
   return menu.flatMap(([chance, draw]) => (random.float() < chance ? [draw()] : []));
 }

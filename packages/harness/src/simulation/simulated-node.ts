@@ -36,6 +36,8 @@ export interface NodeSurroundings {
   readonly nodes: readonly NodeId[];
   readonly invariants: Invariants;
   readonly trace: Trace;
+  /** Frames of one link that may be on their way, if they are few. */
+  readonly windowFrames: number | undefined;
   /** Virtual time that a step's gradient takes. */
   readonly computeMs: number;
   /** The call of the codec that is made to throw, if one is. */
@@ -232,13 +234,14 @@ export class SimulatedNode implements NodeView {
   }
 
   #openMesh(exchange: BlockExchange): Promise<Mesh> {
-    const { seed, nodes, invariants, job } = this.#around;
+    const { seed, nodes, invariants, job, windowFrames } = this.#around;
     const bug = (message: string): void => invariants.break("no bug", message);
     return job.parts.openMesh({
       jobId: "sim",
       nodeId: this.nodeId,
       nodes,
       transport: this.connection,
+      windowFrames,
       clock: this.machine,
       random: seededRandom(`${seed}/links of ${this.nodeId}/${this.#incarnation}`),
       log: { info: () => {}, warn: () => {}, error: bug },

@@ -80,6 +80,7 @@ export class World {
       seed,
     });
     const rule = OPTIMIZERS[job.optimizer];
+    const credit = faults.find((fault) => fault.kind === "short credit");
     const isMean = job.promise === "mean";
     const problem = new QuadraticProblem(seed, job.size, {
       settings: this.#settings,
@@ -91,6 +92,7 @@ export class World {
       isSynchronous: job.sync === "ssgd",
       mustAgree: job.promise !== "none",
       maxLead: job.sync === "ssp" ? SIMULATED_STALENESS : undefined,
+      windowFrames: credit?.frames ?? Infinity,
       workers: this.#settings.nodes,
       oracle: problem,
     });
@@ -99,6 +101,10 @@ export class World {
         scheduler: this.#scheduler,
         trace: this.#trace,
         onBug: (error) => this.#invariants.break("no bug", String((error as Error).stack)),
+        // All other links have more credit than a simulated job ever uses.
+        ...(credit === undefined
+          ? {}
+          : { onSend: (frame: Uint8Array) => this.#invariants.frameSent(frame) }),
       },
       seededRandom(`${seed}/network`),
       faults,
@@ -111,6 +117,7 @@ export class World {
       ...{ job, seed, problem, rule, nodes },
       settings: this.#settings,
       layout: layoutOf([{ name: "w", shape: [job.size] }]),
+      windowFrames: credit?.frames,
       invariants: this.#invariants,
       trace: this.#trace,
     };

@@ -37,6 +37,8 @@ export interface MeshOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Frames of one link that may be on their way unacknowledged; by default those of `LinkEndpoint`. */
+  readonly windowFrames?: number | undefined;
   /** Counts all messages, if given. */
   readonly ledger?: Ledger;
   readonly onBlock: (from: NodeId, message: BlockMessage) => void;
@@ -85,6 +87,7 @@ export class Mesh {
       random: options.random,
       address: nodeAddress(options.jobId, options.nodeId),
       deadAfterMs: PEER_DEAD_AFTER_MS,
+      windowFrames: options.windowFrames,
       log: options.log,
       onLink: (link) => mesh.#adopt(link),
     });
