@@ -9,11 +9,16 @@ import {
   requireList,
   requireVector,
   type BlockWeight,
-  type GlobalSettings,
   type NetEncapsulation,
   type NodeId,
 } from "@psgd/core";
-import { mixingMatrix, topologyNamed, type MixingMatrix } from "./topologies/index.js";
+import {
+  mixingMatrix,
+  predictionOf,
+  topologyNamed,
+  type MixingMatrix,
+  type Topology,
+} from "./topologies/index.js";
 
 /*
  * Decentralised gradient descent: in each step a node mixes its model with those of its neighbours only.
@@ -45,7 +50,11 @@ import { mixingMatrix, topologyNamed, type MixingMatrix } from "./topologies/ind
 export class DPsgd extends Codec {
   static override readonly carries = "weights";
 
-  readonly #shares = sharesOf(this.settings)[this.nodeId];
+  readonly #topology = topologyNamed(
+    this.settings.param("topology", "ring"),
+    this.settings.nodeCount,
+  );
+  readonly #shares = sharesOf(this.#topology)[this.nodeId];
   readonly #partners = this.settings.nodes.filter(
     (node) => this.#shares[node] > 0 && node !== this.nodeId,
   );
@@ -55,6 +64,11 @@ export class DPsgd extends Codec {
   /** The weights this step began with, and those that the node computed; only within a step. */
   #own: { readonly before: Float32Array; readonly after: Float32Array } | undefined;
   #step = 0;
+
+  constructor(...context: ConstructorParameters<typeof Codec>) {
+    super(...context);
+    if (this.nodeId === 0) this.log.info(predictionOf(this.#topology, 4 * this.layout.size));
+  }
 
   override updateBlocks(block: BlockWeight): NetEncapsulation | undefined {
     const after = this.#ownBlocks.add(block);
@@ -117,8 +131,7 @@ export class DPsgd extends Codec {
   }
 }
 
-function sharesOf(settings: GlobalSettings): MixingMatrix {
-  const topology = topologyNamed(settings.param("topology", "ring"), settings.nodeCount);
+function sharesOf(topology: Topology): MixingMatrix {
   const matrix = mixingMatrix(topology, 0);
   const isMutual = matrix.every((row, i) =>
     row.every((share, j) => share > 0 === matrix[j][i] > 0),

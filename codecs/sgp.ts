@@ -11,7 +11,7 @@ import {
   type NetEncapsulation,
   type NodeId,
 } from "@psgd/core";
-import { equalShares, topologyNamed, type MixingMatrix } from "./topologies/index.js";
+import { equalShares, predictionOf, topologyNamed, type MixingMatrix } from "./topologies/index.js";
 
 /*
  * Stochastic gradient push: in each step a node gives a share of its model to the next one on a graph of one-way streets,
@@ -65,6 +65,7 @@ export class Sgp extends Codec {
     this.#matrices = Array.from({ length: topology.period }, (_, step) =>
       equalShares(topology, step),
     );
+    if (this.nodeId === 0) this.log.info(predictionOf(topology, 4 * this.layout.size));
   }
 
   override updateBlocks(block: BlockWeight): NetEncapsulation | undefined {

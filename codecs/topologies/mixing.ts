@@ -94,6 +94,14 @@ export function bytesPerStep(topology: Topology, payloadBytes: number): number {
   return (count / topology.period) * payloadBytes;
 }
 
+/** What a graph promises, in words: traffic if each node tells its neighbours so many bytes, and mixing time. */
+export function predictionOf(topology: Topology, payloadBytes: number): string {
+  return (
+    `${topology.name} of ${topology.nodeCount} nodes: ${bytesPerStep(topology, payloadBytes)} bytes per step, ` +
+    `distance from the mean shrinks to 1/e in ${mixingTime(topology).toFixed(1)} steps`
+  );
+}
+
 /** The longest of the shortest ways between two nodes of a graph that stays the same. */
 export function diameter(topology: Topology): number {
   let longest = 0;

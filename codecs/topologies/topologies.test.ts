@@ -9,6 +9,7 @@ import {
   mixingMatrix,
   mixingTime,
   onePeer,
+  predictionOf,
   ring,
   routesOver,
   star,
@@ -149,6 +150,12 @@ it("says how far apart nodes are, and what a step costs", () => {
   expect([star, mesh, ring, onePeer].map((shape) => bytesPerStep(shape(8), 10))).toEqual([
     140, 560, 160, 80,
   ]);
+});
+
+it("says in words what to expect of a graph", () => {
+  expect(predictionOf(onePeer(16), 10)).toBe(
+    "one-peer of 16 nodes: 160 bytes per step, distance from the mean shrinks to 1/e in 4.0 steps",
+  );
 });
 
 describe("a topology by its name", () => {
