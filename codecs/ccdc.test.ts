@@ -64,6 +64,7 @@ describe("Ccdc", () => {
       "coded part: expected 6 words of another node of a group of this one",
     ],
     [[0, 0, 0, new Uint32Array(6)], "coded part"],
+    [[1, 0, 1e9, new Uint32Array(6)], "step: expected a whole number from 0 to 99, got 1000000000"],
     [[1, 0, 0, new Uint32Array(5)], "coded part"],
   ])("refuses malformed content %#", (message, text) => {
     const cluster = new Cluster({ codec: Ccdc, nodeCount: 3, redundancy: 2, size: 11 });

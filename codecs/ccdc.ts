@@ -5,6 +5,7 @@ import {
   netEncapsulation,
   requireCount,
   requireList,
+  requireStep,
   type BlockId,
   type BlockWeight,
   type NetEncapsulation,
@@ -104,7 +105,7 @@ export class Ccdc extends Codec {
   override receiveBlocks(content: unknown): void {
     const [from, group, step, part] = requireList(content, 4);
     requireCount(group, "group");
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     const members = this.#groups.at(group) ?? [];
     const isOfGroup =
       members.includes(this.nodeId) && members.includes(from as NodeId) && from !== this.nodeId;

@@ -63,6 +63,7 @@ describe("D-PSGD", () => {
   it.each([
     [null, "expected a list of 3"],
     [[1, 0.5, new Float32Array(3)], "step: expected a whole number from 0"],
+    [[1, 1e9, new Float32Array(3)], "step: expected a whole number from 0 to 99, got 1000000000"],
     [[2, 0, new Float32Array(3)], "neighbour: expected one of 2 ids"],
     [[1, 0, new Float32Array(4)], "weights of node 1: expected 3 values, got 4"],
   ])("refuses malformed content %#", (content, text) => {

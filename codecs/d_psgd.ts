@@ -4,9 +4,9 @@ import {
   PsgdError,
   meanOf,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   requireVector,
   type BlockWeight,
   type NetEncapsulation,
@@ -86,7 +86,7 @@ export class DPsgd extends Codec {
 
   override receiveBlocks(content: unknown): void {
     const [node, step, weights] = requireList(content, 3);
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     requireId(node, this.#partnersIn(step), "neighbour");
     requireVector(weights, this.layout.size, `weights of node ${node}`);
     if (step < this.#step) return;

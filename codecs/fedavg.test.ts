@@ -282,6 +282,9 @@ describe("FedAvg", () => {
       [0, new Float32Array(4), 1, 0],
       [0, weights, -1, 0],
       [0, weights, 1, 0.5],
+      // Steps that the job of 100 has not.
+      [0, weights, 1, 1e9],
+      [0, 1e9],
     ]) {
       expect(() => answerOf(server, malformed)).toThrow(/^(WIRE_MALFORMED|SHAPE_MISMATCH): /);
     }

@@ -8,6 +8,7 @@ import {
   requireCount,
   requireId,
   requireList,
+  requireStep,
   requireVector,
   type BlockWeight,
   type CodecReturn,
@@ -71,7 +72,7 @@ export class FedAvgServer extends Codec {
   override receiveBlocks(content: unknown): NetEncapsulation | undefined {
     if (Array.isArray(content) && content.length === 2) return this.#receiveQuestion(content);
     const [nodeId, weights, sampleCount, step] = requireList(content, 4);
-    requireCount(step, "step of a contribution");
+    requireStep(step, this.settings, "step of a contribution");
     const clients = this.#rounds.clientsIn(step);
     requireId(nodeId, clients, "node id");
     requireVector(weights, this.layout.size, `weights of node ${nodeId}`);
@@ -110,7 +111,7 @@ export class FedAvgServer extends Codec {
 
   #receiveQuestion([nodeId, step]: readonly unknown[]): NetEncapsulation | undefined {
     requireId(nodeId, this.settings.nodes, "node id");
-    requireCount(step, `step of node ${nodeId}`);
+    requireStep(step, this.settings, `step of node ${nodeId}`);
     // A round that is still open has its mean later; within a round, the one before has the newest.
     if (step >= this.#step && this.#rounds.isEnd(step)) {
       this.#listening.set(nodeId, step);

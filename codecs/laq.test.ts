@@ -76,6 +76,7 @@ describe("LAQ", () => {
 
   it.each([
     [[0, 0], "expected a list of 3"],
+    [[0, 1e9, null], "step: expected a whole number from 0 to 99, got 1000000000"],
     [[0, 0, [NaN, new Uint8Array(6)]], "change of a gradient: expected a number and bytes"],
     [[0, 0, [1, new Uint8Array(5)]], "bytes of change of a gradient: expected 6, got 5"],
   ])("refuses malformed content %#", (content, text) => {

@@ -4,9 +4,9 @@ import {
   PARAMETER_SERVER,
   PsgdError,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   requireVector,
   type BlockWeight,
   type NetEncapsulation,
@@ -66,7 +66,7 @@ export class LaqServer extends Codec {
     const { nodes, nodeCount } = this.settings;
     const [nodeId, step, change] = requireList(content, 3);
     requireId(nodeId, nodes, "node id");
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     if (step < this.#step) return undefined;
     if (step > this.#step) this.#changes.clear();
     this.#step = step;

@@ -81,6 +81,7 @@ describe("Moshpit", () => {
   it.each([
     [null, "expected a list of 3"],
     [[1, -1, new Float32Array(3)], "step: expected a whole number from 0"],
+    [[1, 1e9, new Float32Array(3)], "step: expected a whole number from 0 to 99, got 1000000000"],
     [[3, 0, new Float32Array(3)], "member of the group: expected one of 2 ids"],
     [[1, 0, [1, 2, 3]], "weights of node 1: expected a Float32Array"],
     [[1, 0, new Float32Array(2)], "weights of node 1: expected 3 values, got 2"],

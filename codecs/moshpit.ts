@@ -3,9 +3,9 @@ import {
   OwnBlocks,
   meanOf,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   requireVector,
   type BlockWeight,
   type GlobalSettings,
@@ -66,7 +66,7 @@ export class Moshpit extends Codec {
 
   override receiveBlocks(content: unknown): void {
     const [node, step, weights] = requireList(content, 3);
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     requireId(node, this.#groupIn(step), "member of the group");
     requireVector(weights, this.layout.size, `weights of node ${node}`);
     if (step >= this.#step) this.#keep(step, node, weights);

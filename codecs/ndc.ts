@@ -2,9 +2,9 @@ import {
   Codec,
   meanOf,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   requireVector,
   type BlockId,
   type BlockWeight,
@@ -64,7 +64,7 @@ export class Ndc extends Codec {
   override receiveBlocks(content: unknown): void {
     const [blockId, block, step] = requireList(content, 3);
     requireId(blockId, this.settings.blocks, "block id");
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     if (step < this.#step || (step === this.#step && this.#isComplete)) return;
     if (block === null) {
       this.#sentOf(step).add(blockId);

@@ -140,9 +140,10 @@ describe("Plain", () => {
     [undefined, "content of a message: expected a list of 3, got undefined"],
     [[0, new Float32Array(3)], "expected a list of 3, got a list of 2"],
     [[4, new Float32Array(3), 0], "block id: expected one of 3 ids from 0, got 4"],
+    [[1, new Float32Array(3), 1e9], "step: expected a whole number from 0 to 99, got 1000000000"],
     [[1, [1, 2, 3], 0], "block 1: expected a Float32Array, got a list of 3"],
     [[1, new Float32Array(2), 0], "block 1: expected 3 values, got 2"],
-    [[1, new Float32Array(3), "0"], "step: expected a whole number from 0, got a text"],
+    [[1, new Float32Array(3), "0"], "step: expected a whole number from 0 to 99, got a text"],
   ])("refuses malformed content %#", (malformed, text) => {
     const cluster = new Cluster({ codec: Plain, nodeCount: 3 });
     expect(() => answerOf(cluster.nodes[0], malformed)).toThrow(text);

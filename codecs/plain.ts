@@ -2,9 +2,9 @@ import {
   Codec,
   meanOf,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   requireVector,
   type BlockId,
   type BlockWeight,
@@ -52,7 +52,7 @@ export class Plain extends Codec {
     const [blockId, block, step] = requireList(content, 3);
     requireId(blockId, this.settings.blocks, "block id");
     requireVector(block, this.layout.size, `block ${blockId}`);
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     this.#keep(step, blockId, block);
   }
 

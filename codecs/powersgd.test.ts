@@ -149,6 +149,10 @@ describe("PowerSGD", () => {
 
   it.each([
     [undefined, "expected a list of 4"],
+    [
+      [1, 1e9, 0, new Float32Array(33)],
+      "step: expected a whole number from 0 to 99, got 1000000000",
+    ],
     [[1, 0, 2, new Float32Array(1)], "phase: expected one of 2 ids"],
     [[1, 0, 0, new Float32Array(1)], "part of node 1: expected 33 values, got 1"],
     [[1, 0, 1, new Float32Array(33)], "part of node 1: expected 18 values, got 33"],

@@ -3,9 +3,9 @@ import {
   OwnBlocks,
   meanOf,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   requireVector,
   seededRandom,
   type BlockWeight,
@@ -111,7 +111,7 @@ export class PowerSgd extends Codec {
   override *receiveBlocks(content: unknown): Generator<NetEncapsulation> {
     const [node, step, phase, vector] = requireList(content, 4);
     requireId(node, this.settings.nodes, "node id");
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     requireId(phase, [0, 1], "phase");
     requireVector(vector, phase === 0 ? this.#firstSize : this.#secondSize, `part of node ${node}`);
     const gather = phase === 0 ? this.#first : this.#second;

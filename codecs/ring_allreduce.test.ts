@@ -66,6 +66,7 @@ describe("RingAllReduce", () => {
   it.each([
     [null, "expected a list of 3"],
     [[0, -1, new Float32Array(1)], "hop: expected a whole number from 0"],
+    [[1e9, 0, new Float32Array(1)], "step: expected a whole number from 0 to 99, got 1000000000"],
     [[0, 0, new Float32Array(2)], "chunk of hop 0: expected 1 values, got 2"],
   ])("refuses malformed content %#", (content, text) => {
     const cluster = new Cluster({ codec: RingAllReduce, nodeCount: 3, size: 3 });

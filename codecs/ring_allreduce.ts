@@ -4,6 +4,7 @@ import {
   netEncapsulation,
   requireCount,
   requireList,
+  requireStep,
   requireVector,
   type BlockWeight,
   type NetEncapsulation,
@@ -64,7 +65,7 @@ export class RingAllReduce extends Codec {
   override *receiveBlocks(content: unknown): Generator<NetEncapsulation> {
     const { nodeCount } = this.settings;
     const [step, hop, chunk] = requireList(content, 3);
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     requireCount(hop, "hop");
     const place = this.#chunkOf(hop);
     requireVector(chunk, place.end - place.start, `chunk of hop ${hop}`);

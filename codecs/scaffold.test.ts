@@ -11,7 +11,7 @@ import { describeCodec } from "@psgd/harness";
 import { describe, expect, it } from "vitest";
 import { FedAvgClient } from "./fedavg.js";
 import { ScaffoldClient } from "./scaffold.js";
-import { Cluster } from "./testing/cluster.js";
+import { Cluster, answerOf } from "./testing/cluster.js";
 
 const RATE = 0.05;
 /** Clients with quadratics ½ aᵢ (w − tᵢ)²: the minimum of their mean is Σ aᵢ tᵢ / Σ aᵢ. */
@@ -112,6 +112,21 @@ describe("SCAFFOLD", () => {
     // Once cᵢ is 4 it stays: a round without a way tells nothing, and the third sees 4 again.
     for (const [round, change] of changes.entries())
       expect(change).toBeCloseTo([4, 0, 0][round], 4);
+  });
+
+  it("refuses steps that the job has not", () => {
+    const { server } = new Cluster({
+      ...{ codec: ScaffoldClient, server: ScaffoldClient.server, nodeCount: 2, size: 1 },
+      parameters: { local_steps: 1 },
+    });
+    const one = Float32Array.of(1);
+    for (const step of [100, 1e9])
+      expect(() => answerOf(server, [0, one, one, step])).toThrow(
+        `WIRE_MALFORMED: step of node 0: expected a whole number from 0 to 99, got ${step}`,
+      );
+    // And the round is as it was.
+    expect(answerOf(server, [0, one, one, 0])).toBeUndefined();
+    expect(answerOf(server, [1, one, one, 0])?.targets).toEqual([0, 1]);
   });
 
   it("sends twice the bytes of federated averaging", () => {

@@ -4,9 +4,9 @@ import {
   PARAMETER_SERVER,
   meanOf,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   requireVector,
   type BlockWeight,
   type CodecReturn,
@@ -61,7 +61,7 @@ export class ScaffoldServer extends Codec {
     requireId(nodeId, nodes, "node id");
     requireVector(weights, this.layout.size, `weights of node ${nodeId}`);
     requireVector(control, this.layout.size, `control of node ${nodeId}`);
-    requireCount(step, `step of node ${nodeId}`);
+    requireStep(step, this.settings, `step of node ${nodeId}`);
     if (step < this.#step) return undefined;
     if (step > this.#step) this.dispose();
     this.#step = step;

@@ -104,6 +104,10 @@ describe("SGP", () => {
       "weight of node 7: expected a number above 0 and at most 8, got -1",
     ],
     [[7, 0, new Float32Array(3), "1"], "weight of node 7: expected a number"],
+    [
+      [7, 1e9, new Float32Array(3), 1],
+      "step: expected a whole number from 0 to 99, got 1000000000",
+    ],
     [[3, 0, new Float32Array(3), 1], "sender: expected one of 1"],
   ])("refuses malformed content %#", (content, text) => {
     const cluster = new Cluster({ codec: Sgp, nodeCount: 8 });

@@ -3,9 +3,9 @@ import {
   OwnBlocks,
   PsgdError,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   requireVector,
   type BlockWeight,
   type NetEncapsulation,
@@ -90,7 +90,7 @@ export class Sgp extends Codec {
 
   override receiveBlocks(content: unknown): void {
     const [node, step, x, p] = requireList(content, 4);
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     requireId(node, this.#sendersIn(step), "sender");
     requireVector(x, this.layout.size, `share of node ${node}`);
     if (!(typeof p === "number" && p > 0 && p <= this.settings.nodeCount)) {

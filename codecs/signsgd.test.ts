@@ -87,6 +87,7 @@ describe("SignSgd", () => {
 
   it.each([
     [[0, 0, new Uint8Array(2)], "bytes of signs: expected 3, got 2"],
+    [[0, 1e9, new Uint8Array(3)], "step: expected a whole number from 0 to 99, got 1000000000"],
     [[0, 0, "+-+"], "signs: expected bytes, got string"],
     [[9, 0, new Uint8Array(3)], "node id: expected one of 2"],
     [null, "expected a list of 3"],

@@ -4,9 +4,9 @@ import {
   PARAMETER_SERVER,
   PsgdError,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   type BlockWeight,
   type NetEncapsulation,
   type NodeId,
@@ -51,7 +51,7 @@ export class SignSgdServer extends Codec {
     const { nodes, nodeCount } = this.settings;
     const [nodeId, step, bits] = requireList(content, 3);
     requireId(nodeId, nodes, "node id");
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     requireVote(bits, this.layout.size);
     if (step < this.#step) return undefined;
     if (step > this.#step) this.dispose();

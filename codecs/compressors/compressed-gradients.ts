@@ -2,9 +2,9 @@ import {
   Codec,
   OwnBlocks,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   type BlockWeight,
   type CodecContext,
   type NetEncapsulation,
@@ -92,7 +92,7 @@ export abstract class CompressedGradients extends Codec {
   override receiveBlocks(content: unknown): NetEncapsulation | undefined {
     const [origin, step, packet] = requireList(content, 3);
     requireId(origin, this.settings.nodes, "node id");
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     if (!this.#gather.isNew(step, origin)) return undefined;
     const { size, tensors } = this.layout;
     const decoded = this.chainIn(step).decode(packet, size, tensors);

@@ -2,9 +2,9 @@ import {
   Codec,
   OwnBlocks,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   type BlockWeight,
   type CodecContext,
   type NetEncapsulation,
@@ -113,7 +113,7 @@ export abstract class CompressedWeights extends Codec {
   override receiveBlocks(content: unknown): NetEncapsulation | undefined {
     const [origin, step, packets] = requireList(content, 3);
     requireId(origin, this.settings.nodes, "node id");
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     if (!this.#gather.isNew(step, origin)) return undefined;
     const due = this.#dueIn(step);
     const list = requireList(packets, due.length);

@@ -1,7 +1,7 @@
 import { seededRandom } from "@psgd/core";
 import { describeCodec } from "@psgd/harness";
 import { describe, expect, it } from "vitest";
-import { Cluster, shuffled } from "../testing/cluster.js";
+import { Cluster, answerOf, shuffled } from "../testing/cluster.js";
 import {
   Chain,
   errorFeedback,
@@ -214,6 +214,10 @@ describe("a pipe over a graph", () => {
     for (const [i, value] of [1, -1, 1, 0].entries())
       for (const result of results) expect(result![i]).toBeCloseTo(value, 2);
     expect(cluster.sent.length).toBe(6);
+    const [, , packet] = cluster.sent[0].content as unknown[];
+    expect(() => answerOf(cluster.server, [0, 1e9, packet])).toThrow(
+      "step: expected a whole number from 0 to 99, got 1000000000",
+    );
     expect(() => pipe(quantize(8), throughServer(), everySteps(2))).toThrow(
       "a server, or a schedule",
     );

@@ -3,9 +3,9 @@ import {
   OwnBlocks,
   PARAMETER_SERVER,
   netEncapsulation,
-  requireCount,
   requireId,
   requireList,
+  requireStep,
   type BlockWeight,
   type CodecContext,
   type NetEncapsulation,
@@ -96,7 +96,7 @@ export abstract class CompressedServer extends Codec {
     const { size, tensors } = this.layout;
     const [nodeId, step, packet] = requireList(content, 3);
     requireId(nodeId, nodes, "node id");
-    requireCount(step, "step");
+    requireStep(step, this.settings);
     if (step < this.#step) return undefined;
     if (step > this.#step) this.dispose();
     this.#step = step;

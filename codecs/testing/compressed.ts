@@ -106,6 +106,7 @@ export function describeCompressed(
       [undefined, "expected a list of 3"],
       [[7, 0, [null, new Uint8Array(0)]], "node id: expected one of 3 ids from 0, got 7"],
       [[1, -1, [null, new Uint8Array(0)]], "step: expected a whole number from 0"],
+      [[1, 1e9, [null, new Uint8Array(0)]], "step: expected a whole number from 0 to 99"],
       [[1, 0, [null, new Uint8Array(0)]], "WIRE_MALFORMED"],
       [[1, 0, new Float32Array(24)], "expected a list of 2"],
     ])("refuses malformed content %#", (content, text) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { requireCount, requireId, requireList, requireVector } from "./content.js";
+import { requireCount, requireId, requireList, requireStep, requireVector } from "./content.js";
 
 describe("checks of received content", () => {
   it("let through what has the expected form", () => {
@@ -41,6 +41,13 @@ describe("checks of received content", () => {
       () => requireCount(-1, "step"),
       "WIRE_MALFORMED: step: expected a whole number from 0, got -1",
     ],
+    [
+      () => requireStep(1e9, { stepCount: 100 }),
+      "WIRE_MALFORMED: step: expected a whole number from 0 to 99, got 1000000000",
+    ],
+    [() => requireStep(100, { stepCount: 100 }, "step of node 3"), "step of node 3: expected"],
+    [() => requireStep(0.5, { stepCount: 100 }), "got 0.5"],
+    [() => requireStep(-1, { stepCount: 100 }), "got -1"],
     [() => requireCount(NaN, "step"), "got NaN"],
     [() => requireCount(5n, "step"), "got 5"],
   ])("refuse what has not %#", (attempt, text) => {

@@ -47,6 +47,21 @@ export function requireCount(value: unknown, what: string): asserts value is num
   }
 }
 
+/**
+ * Asserts that a part of a message is a step of the job. Codecs that keep what comes by step thus never keep more than
+ * the job has steps, whatever number a peer names.
+ * @throws {PsgdError} WIRE_MALFORMED unless it is a whole number from 0, less than `stepCount`
+ */
+export function requireStep(
+  value: unknown,
+  { stepCount }: { readonly stepCount: number },
+  what = "step",
+): asserts value is number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) >= stepCount) {
+    throw malformed(what, `a whole number from 0 to ${stepCount - 1}`, value);
+  }
+}
+
 function malformed(what: string, expected: string, value: unknown): PsgdError {
   return new PsgdError("WIRE_MALFORMED", `${what}: expected ${expected}, got ${described(value)}`);
 }
