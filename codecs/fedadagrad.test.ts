@@ -20,6 +20,20 @@ it("takes the server's steps by the formula of Algorithm 2", () => {
       expect(value, `round ${round}, value ${i}`).toBeCloseTo(expected[round][i], 5);
 });
 
+it("has no momentum unless told otherwise", () => {
+  const v = [0, 0, 0, 0, 0];
+  const { models, expected } = federatedRounds(FedAdagradClient, {}, (mean, current) =>
+    current.map((value, i) => {
+      const d = mean[i] - value;
+      v[i] += d * d;
+      return value + (0.1 * d) / (Math.sqrt(v[i]) + 0.001);
+    }),
+  );
+  for (const [round, model] of models.entries())
+    for (const [i, value] of model.entries())
+      expect(value, `round ${round}, value ${i}`).toBeCloseTo(expected[round][i], 5);
+});
+
 it("refuses a rate that is no number from 0", () => {
   expect(() => federatedRounds(FedAdagradClient, { server_rate: -1 }, (mean) => mean)).toThrow(
     "parameter `server_rate`: expected a number from 0, got -1",

@@ -1,3 +1,4 @@
+import type { CodecContext } from "@psgd/core";
 import { FedAvgClient } from "./fedavg.js";
 import { AdaptiveServer } from "./federated/adaptive-server.js";
 
@@ -20,13 +21,19 @@ import { AdaptiveServer } from "./federated/adaptive-server.js";
  * Parameters: those of `fedavg`, and
  * - `server_rate` (number from 0, default 0.1): η, the length of the server's steps; the paper tunes it over powers of 10.
  * - `tau` (number more than 0, default 0.001): τ, how little a value that hardly moves is scaled up.
- * - `beta1` (number from 0, below 1, default 0.9): β₁, how long the server keeps its direction.
+ * - `beta1` (number from 0, below 1, default 0): β₁, how long the server keeps its direction; 0, as in the paper's
+ *   experiments, is Adagrad without momentum.
  *
- * Source: Reddi et al. 2021, arXiv 2003.00295, Algorithm 2 (FedAdagrad). As there, m and v are not corrected for their start.
+ * Source: Reddi et al. 2021, arXiv 2003.00295, Algorithm 2 (FedAdagrad). As there, m and v are not corrected for
+ * their start; there v begins at τ² or more, in the authors' code at 0, as here.
  */
 
 /** Adagrad over the mean way of the clients. */
 export class FedAdagradServer extends AdaptiveServer {
+  constructor(context: CodecContext) {
+    super(context, 0);
+  }
+
   protected override nextSquare(v: number, delta: number): number {
     return v + delta * delta;
   }

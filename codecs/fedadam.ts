@@ -24,7 +24,8 @@ import { AdaptiveServer } from "./federated/adaptive-server.js";
  * - `beta1` (number from 0, below 1, default 0.9): β₁, how long the server keeps its direction.
  * - `beta2` (number from 0, below 1, default 0.99): β₂, how long it remembers sizes.
  *
- * Source: Reddi et al. 2021, arXiv 2003.00295, Algorithm 2 (FedAdam). As there, m and v are not corrected for their start.
+ * Source: Reddi et al. 2021, arXiv 2003.00295, Algorithm 2 (FedAdam). As there, m and v are not corrected for
+ * their start; there v begins at τ² or more, in the authors' code at 0, as here.
  */
 
 /** Adam over the mean way of the clients. */

@@ -53,6 +53,19 @@ describe("1-bit Adam", () => {
     }
   });
 
+  it("leaves alone what has had no gradient in the warm-up: it has no size to scale signs by", () => {
+    const cluster = new Cluster({
+      ...{ codec: OneBitAdam, nodeCount: 3, size: SIZE },
+      parameters: { warmup_steps: 4 },
+    });
+    for (let step = 0; step < 12; step++) {
+      // An input that is always 0, such as a pixel at the border; late in the job it is seen once.
+      const dead = step === 8 ? 1 : 0;
+      const results = cluster.runStep(step, (place) => [dead, ...input(place).slice(1)]);
+      for (const result of results) expect(result![0], `step ${step}`).toBe(0);
+    }
+  });
+
   it("gives all nodes the same bits, in every order, in both phases", () => {
     for (const step of [0, 5]) {
       const outcomes = new Set<string>();

@@ -18,11 +18,14 @@ import {
  * 1. Warm-up: nodes send their gradients as they are; with the mean g all take the same step of Adam:
  *    m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g².
  * 2. Then v stays. A node takes mᵢ = β₁ m + (1 − β₁) gᵢ, adds what it has not sent so far, and sends signs and, for each
- *    tensor, the mean magnitude. m ← mean of what all packets are decoded to, in order of node ids.
+ *    tensor, the mean magnitude. m ← mean of what all packets are decoded to, in order of node ids; 0 where v is, as of
+ *    inputs that were always 0: these weights stay.
  * 3. The result is η m̂ / (√v̂ + ε), m̂ and v̂ corrected for their start at 0.
  *
  * Needs: ssgd or asgd (a step waits for all nodes in both); any redundancy, a node sends the mean of its own blocks; no
- * server; plain gradient descent (`--gradient-descent sgd`) with Adam's learning rate, as Adam is here.
+ * server; plain gradient descent (`--gradient-descent sgd`) with Adam's learning rate, as Adam is here; gradients with the
+ * noise of small batches: all values of a tensor get one magnitude over a √v of their own, which where gradients hardly
+ * vary is so small that steps are long (on the quadratics of `psgd codec test`, say).
  *
  * Sends: `[node, step, packet]`: 4d · n · (n − 1) bytes per step over the whole cluster in the warm-up, then (d / 8 + 4 per
  * tensor) · n · (n − 1).
@@ -92,7 +95,10 @@ export class OneBitAdam extends CompressedGradients {
         m[i] = this.#beta1 * m[i] + (1 - this.#beta1) * mean[i];
         v[i] = this.#beta2 * v[i] + (1 - this.#beta2) * mean[i] * mean[i];
       }
-    } else m.set(mean);
+    } else {
+      // A sign is never 0: where v is, that would be a step of the whole scale over ε.
+      for (let i = 0; i < m.length; i++) m[i] = v[i] > 0 ? mean[i] : 0;
+    }
     const rate = this.learningRate / (1 - this.#beta1Power);
     const correction = 1 / (1 - this.#beta2Power);
     for (let i = 0; i < m.length; i++)

@@ -1,3 +1,4 @@
+import type { CodecContext } from "@psgd/core";
 import { requireAtLeast, requireBelowOne } from "../compressors/index.js";
 import { FedAvgServer } from "../fedavg.js";
 
@@ -8,9 +9,15 @@ import { FedAvgServer } from "../fedavg.js";
 export abstract class AdaptiveServer extends FedAvgServer {
   readonly #rate = requireAtLeast(0, this.settings.param("server_rate", 0.1), "server_rate");
   readonly #tau = requireAtLeast(1e-12, this.settings.param("tau", 1e-3), "tau");
-  readonly #beta1 = requireBelowOne(this.settings.param("beta1", 0.9), "beta1");
+  readonly #beta1: number;
   readonly #mean = new Float32Array(this.layout.size);
   readonly #square = new Float32Array(this.layout.size);
+
+  /** @param beta1 - unless the job sets it */
+  constructor(context: CodecContext, beta1 = 0.9) {
+    super(context);
+    this.#beta1 = requireBelowOne(this.settings.param("beta1", beta1), "beta1");
+  }
 
   /** The next v of one value. */
   protected abstract nextSquare(v: number, delta: number): number;
