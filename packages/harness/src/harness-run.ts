@@ -38,6 +38,7 @@ import {
   type Agreement,
   type RoundResults,
 } from "./result-checks.js";
+import { standIn } from "./stand-in.js";
 import { explainWaits, type NodeView } from "./simulation/wait-for.js";
 import { VirtualClock } from "./virtual-clock.js";
 
@@ -414,7 +415,7 @@ export class HarnessRun {
       const ownClass = nodeId === PARAMETER_SERVER ? pair?.server : pair?.codec;
       const tensorClass = pair === undefined ? codecClass : (ownClass ?? SilentCodec);
       const report = (message: string): string => `Codec: ${tensorClass.name}, Report: ${message}.`;
-      const codec = constructCodec(tensorClass, {
+      const constructed = constructCodec(tensorClass, {
         nodeId,
         settings,
         layout: tensor === undefined ? layout : layoutOfTensor(tensor),
@@ -430,7 +431,8 @@ export class HarnessRun {
             : shownWeights.subarray(tensor.offset, tensor.offset + tensor.size),
         learningRate: () => LEARNING_RATE,
       });
-      if (this.#plan.probe?.onMessage !== undefined) this.#watchChains(codec, depths);
+      const isWatched = this.#plan.probe?.onMessage !== undefined;
+      const codec = isWatched ? this.#watchChains(constructed, depths) : constructed;
       const actor = new CodecActor({
         codec,
         nodeCount: settings.nodeCount,
@@ -477,14 +479,15 @@ export class HarnessRun {
   }
 
   /** Notes the chain of each message when the codec is handed it: it may have waited since it came. */
-  #watchChains(codec: Codec, depths: Map<number, number>): void {
-    const receive = codec.receiveBlocks.bind(codec);
-    codec.receiveBlocks = (content) => {
-      const chain = this.#chains.get(Object(content) as object);
-      if (chain !== undefined)
-        depths.set(chain.step, Math.max(chain.depth, depths.get(chain.step) ?? 0));
-      return receive(content);
-    };
+  #watchChains(codec: Codec, depths: Map<number, number>): Codec {
+    return standIn(() => codec, {
+      receiveBlocks: (content) => {
+        const chain = this.#chains.get(Object(content) as object);
+        if (chain !== undefined)
+          depths.set(chain.step, Math.max(chain.depth, depths.get(chain.step) ?? 0));
+        return codec.receiveBlocks(content);
+      },
+    });
   }
 
   #requireUntouchedWeights({ nodeId, round, weights, shownWeights }: HarnessNode): void {
