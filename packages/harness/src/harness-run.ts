@@ -547,11 +547,16 @@ export class HarnessRun {
     }
     const views = [...waiting, ...(server === undefined ? [] : [server])].map(viewOf);
     lines.push(...explainWaits(views, this.#plan.settings));
+    const isSilent = this.#all().every(({ sent }) => sent.size === 0);
     return new PsgdError(
       "SYNC_TIMEOUT",
-      `result of round ${round}: expected on every node, got none on ${names.join(", ")}, and nothing is on its way; ${lines.join("; ")}; ` +
-        "each round must end in setResult on every node: look for a message not sent, or a condition never met, " +
-        "or let onSyncTimeout send again what may be missing",
+      `result of round ${round}: expected on every node, got none on ${names.join(", ")}, and nothing is on its way; ` +
+        (isSilent
+          ? "no node has sent anything: does `updateBlocks` return its `netEncapsulation`, or call setResult? " +
+            `If ${this.codecName} only answers, as the codec of a parameter server does, name the codec of its nodes, and this one as \`--server-codec\``
+          : `${lines.join("; ")}; ` +
+            "each round must end in setResult on every node: look for a message not sent, or a condition never met, " +
+            "or let onSyncTimeout send again what may be missing"),
       { details: { nodes: waiting.map(({ nodeId }) => nodeId), step: round } },
     );
   }

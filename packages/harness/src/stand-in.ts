@@ -1,10 +1,7 @@
 import type { Codec } from "@psgd/core";
 
 /** What is called of a codec while a job runs. */
-type CodecCalls = Pick<
-  Codec,
-  "updateBlocks" | "receiveBlocks" | "onListen" | "onSyncTimeout"
->;
+type CodecCalls = Pick<Codec, "updateBlocks" | "receiveBlocks" | "onListen" | "onSyncTimeout">;
 
 /**
  * Behaves as a codec, some calls of which are others. Nothing is done to the codec itself, which may be frozen.
