@@ -102,6 +102,22 @@ describe("the codecs of a job", () => {
     expect(same.serverCodec).toBe("ps.Server");
   });
 
+  it("are not the server's in the place of its client's, unless it works on nodes, too", async () => {
+    const file = await work.write(
+      "answering.ts",
+      `${CODEC_IMPORT}
+      export class Answers extends Codec {
+        static carries = "gradients";
+        receiveBlocks(content) { this.setResult(content); }
+      }
+      ${codecSource("Asks", { server: "Answers" })}`,
+    );
+    await expect(choose({ codec: `${file}.answers` })).rejects.toThrow(
+      `PAIRING_INVALID: codec answering.Answers: expected one of the nodes, got one of the parameter server: it has no \`updateBlocks\`, and Asks names it as its server; give \`${file}.Asks\`, which brings it along`,
+    );
+    expect((await choose({ codec: here("ps.Server") })).codec).toBe("ps.Server");
+  });
+
   it("are refused when they do not carry the same, or what the optimizer wants", async () => {
     await expect(
       choose({ codec: here("ps.Client"), serverCodec: here("wps.Server") }),

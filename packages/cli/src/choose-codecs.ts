@@ -119,6 +119,7 @@ export async function pairCodecs(
   const load = moduleLoader(bundleDirectory());
   const loadModule: typeof load = (source) => watchedLoad(() => load(source));
   const codec = await loadCodecFile(spec, loadModule);
+  requireCodecOfNodes(spec, codec);
   const explicit =
     request.serverCodec === undefined
       ? undefined
@@ -135,6 +136,26 @@ export async function pairCodecs(
     server: server && { ...server, codecClass: watched(server.codecClass) },
     optimizer: pairing.optimizer,
   };
+}
+
+/** @throws {PsgdError} PAIRING_INVALID for a server's codec in the place of its client's: nobody would ever say anything */
+function requireCodecOfNodes(spec: string, { name, codecClass, exported }: LoadedCodec): void {
+  const client = exported.find(
+    (each) => each.codecClass !== codecClass && each.codecClass.server === codecClass,
+  );
+  if (client === undefined || !onlyAnswers(codecClass)) return;
+  const instead = `${spec.slice(0, spec.lastIndexOf("."))}.${client.name}`;
+  throw new PsgdError(
+    "PAIRING_INVALID",
+    `codec ${name}: expected one of the nodes, got one of the parameter server: it has no \`updateBlocks\`, and ${client.name} names it as its server; give \`${instead}\`, which brings it along`,
+  );
+}
+
+/** Whether what the class does with a block is what `Codec` does, of which each bundle has a copy: nothing. */
+function onlyAnswers({ prototype }: { readonly prototype: unknown }): boolean {
+  let owner = prototype as object;
+  while (!Object.hasOwn(owner, "updateBlocks")) owner = Object.getPrototypeOf(owner) as object;
+  return owner !== prototype && Object.getPrototypeOf(Object.getPrototypeOf(owner)) === null;
 }
 
 /** Sends each bundle once, however many tensors use it. */

@@ -8,12 +8,12 @@ import {
 } from "@psgd/core";
 import type { CodecPair, TrafficMeasurement, TrafficSeen } from "@psgd/harness";
 import { unpackPackage, type JobSpec } from "@psgd/runtime";
-import { GRADIENT_DESCENTS, OPTIMIZERS } from "@psgd/sgd";
+import { GRADIENT_DESCENTS, OPTIMIZERS, fp32BytesPerStep } from "@psgd/sgd";
 import { pack } from "@psgd/wire";
 import type { BuiltJob } from "./build-job.js";
 import { bytesText } from "./live-display.js";
-import { FP32_TRAFFIC, fp32BytesPerStep } from "./fp32-traffic.js";
 import { table } from "./table.js";
+import { FP32_TRAFFIC } from "./traffic-report.js";
 import { trialTraffic, type TrialTraffic } from "./trial-traffic.js";
 
 /** What a job would cost, without running it. */

@@ -1,7 +1,11 @@
 import { ASSIGNMENTS, PARAMETER_SERVER, nodeName } from "@psgd/core";
 import type { NodeRecord } from "@psgd/runtime";
-import { FP32_TRAFFIC, fp32BytesPerStep } from "./fp32-traffic.js";
+import { fp32BytesPerStep } from "@psgd/sgd";
 import { table } from "./table.js";
+
+/** What shares of bytes are of. */
+export const FP32_TRAFFIC =
+  "Of fp32: beside sending every block in fp32 in each step, peer to peer to all who lack it, with a server to it and back.";
 
 /** What the codecs of a job sent, summed over its nodes. */
 export interface Traffic {

@@ -89,6 +89,17 @@ describe("a codec that is wrong", () => {
       ],
     },
     {
+      name: "only answers, as that of a server",
+      codec: class Answering extends Mean {
+        override updateBlocks(): void {}
+      },
+      code: "SYNC_TIMEOUT",
+      says: [
+        /no node has sent anything/,
+        /If Answering only answers, .* name the codec of its nodes, and this one as `--server-codec`/,
+      ],
+    },
+    {
       name: "never answers",
       codec: class Silent extends Mean {
         override receiveBlocks(): Promise<void> {

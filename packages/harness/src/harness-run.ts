@@ -38,6 +38,7 @@ import {
   type Agreement,
   type RoundResults,
 } from "./result-checks.js";
+import { standIn } from "./stand-in.js";
 import { explainWaits, type NodeView } from "./simulation/wait-for.js";
 import { VirtualClock } from "./virtual-clock.js";
 
@@ -414,7 +415,7 @@ export class HarnessRun {
       const ownClass = nodeId === PARAMETER_SERVER ? pair?.server : pair?.codec;
       const tensorClass = pair === undefined ? codecClass : (ownClass ?? SilentCodec);
       const report = (message: string): string => `Codec: ${tensorClass.name}, Report: ${message}.`;
-      const codec = constructCodec(tensorClass, {
+      const constructed = constructCodec(tensorClass, {
         nodeId,
         settings,
         layout: tensor === undefined ? layout : layoutOfTensor(tensor),
@@ -430,7 +431,8 @@ export class HarnessRun {
             : shownWeights.subarray(tensor.offset, tensor.offset + tensor.size),
         learningRate: () => LEARNING_RATE,
       });
-      if (this.#plan.probe?.onMessage !== undefined) this.#watchChains(codec, depths);
+      const isWatched = this.#plan.probe?.onMessage !== undefined;
+      const codec = isWatched ? this.#watchChains(constructed, depths) : constructed;
       const actor = new CodecActor({
         codec,
         nodeCount: settings.nodeCount,
@@ -477,14 +479,15 @@ export class HarnessRun {
   }
 
   /** Notes the chain of each message when the codec is handed it: it may have waited since it came. */
-  #watchChains(codec: Codec, depths: Map<number, number>): void {
-    const receive = codec.receiveBlocks.bind(codec);
-    codec.receiveBlocks = (content) => {
-      const chain = this.#chains.get(Object(content) as object);
-      if (chain !== undefined)
-        depths.set(chain.step, Math.max(chain.depth, depths.get(chain.step) ?? 0));
-      return receive(content);
-    };
+  #watchChains(codec: Codec, depths: Map<number, number>): Codec {
+    return standIn(() => codec, {
+      receiveBlocks: (content) => {
+        const chain = this.#chains.get(Object(content) as object);
+        if (chain !== undefined)
+          depths.set(chain.step, Math.max(chain.depth, depths.get(chain.step) ?? 0));
+        return codec.receiveBlocks(content);
+      },
+    });
   }
 
   #requireUntouchedWeights({ nodeId, round, weights, shownWeights }: HarnessNode): void {
@@ -544,11 +547,16 @@ export class HarnessRun {
     }
     const views = [...waiting, ...(server === undefined ? [] : [server])].map(viewOf);
     lines.push(...explainWaits(views, this.#plan.settings));
+    const isSilent = this.#all().every(({ sent }) => sent.size === 0);
     return new PsgdError(
       "SYNC_TIMEOUT",
-      `result of round ${round}: expected on every node, got none on ${names.join(", ")}, and nothing is on its way; ${lines.join("; ")}; ` +
-        "each round must end in setResult on every node: look for a message not sent, or a condition never met, " +
-        "or let onSyncTimeout send again what may be missing",
+      `result of round ${round}: expected on every node, got none on ${names.join(", ")}, and nothing is on its way; ` +
+        (isSilent
+          ? "no node has sent anything: does `updateBlocks` return its `netEncapsulation`, or call setResult? " +
+            `If ${this.codecName} only answers, as the codec of a parameter server does, name the codec of its nodes, and this one as \`--server-codec\``
+          : `${lines.join("; ")}; ` +
+            "each round must end in setResult on every node: look for a message not sent, or a condition never met, " +
+            "or let onSyncTimeout send again what may be missing"),
       { details: { nodes: waiting.map(({ nodeId }) => nodeId), step: round } },
     );
   }

@@ -18,6 +18,7 @@ export {
   type ExchangeCodec,
   type ExchangeCounts,
 } from "./block-exchange.js";
+export { fp32BytesPerStep } from "./fp32-traffic.js";
 export type { GradientDescent, GradientDescentRule } from "./gradient-descent/gradient-descent.js";
 export { GRADIENT_DESCENTS, type GradientDescentName } from "./gradient-descent/registry.js";
 export type { OptimizerRule } from "./optimizers/optimizer-rule.js";

@@ -179,12 +179,16 @@ function tell(
   findings: readonly Finding[],
   command: string,
 ): void {
-  const rows = findings.map(({ verdict, check, number, text }) => [
-    verdict,
-    check,
-    number,
-    text.length > LONGEST_CELL ? `${text.slice(0, LONGEST_CELL)} …` : text,
-  ]);
+  const skipped = findings.filter(({ verdict }) => verdict === "skipped");
+  const rows = findings
+    .filter(({ verdict }) => verdict !== "skipped")
+    .map(({ verdict, check, number, text }) => [
+      verdict,
+      check,
+      number,
+      text.length > LONGEST_CELL ? `${text.slice(0, LONGEST_CELL)} …` : text,
+    ]);
+  if (skipped.length > 0) rows.push(["skipped", `${skipped.length} others`, "", skipped[0]!.text]);
   const wrong = findings.filter(({ verdict }) => verdict === "wrong");
   process.stdout.write(`${name}, ${sync}\n${table(["VERDICT", "CHECK", "NUMBER", "WHAT"], rows)}`);
   // One fault may show in several checks.

@@ -5,6 +5,7 @@ import {
   netEncapsulation,
   type BlockWeight,
   type CodecClass,
+  type CodecContext,
   type CodecReturn,
 } from "@psgd/core";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -136,6 +137,16 @@ class ComputesInOldArrays extends Mean {
   }
 }
 
+/** Nobody can put anything into its place. */
+class Frozen extends Mean {
+  override receiveBlocks = (content: unknown): CodecReturn => this.keep(content as Message);
+
+  constructor(context: CodecContext) {
+    super(context);
+    Object.freeze(this);
+  }
+}
+
 /** Works until the ninth step. */
 class FailsLater extends Mean {
   override updateBlocks(block: BlockWeight): CodecReturn {
@@ -249,6 +260,7 @@ const CASES: readonly {
   },
   { codec: Client, notOk: {}, says: { mean: /exact/, bytes: /^10\d % of dense/ } },
   { codec: Mean, options: { redundancy: 2 }, notOk: {} },
+  { codec: Frozen, notOk: {} },
   {
     codec: Half,
     notOk: { mean: "note", bias: "note", feedback: "note", digits: "note" },

@@ -1,6 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { isPsgdError } from "@psgd/core";
+import { ASSIGNMENTS, isPsgdError } from "@psgd/core";
+import { fp32BytesPerStep } from "@psgd/sgd";
 import type { CodecLab } from "./codec-lab.js";
 import type { Finding } from "./finding.js";
 import { apart, maxUlpDistance } from "./vector-distance.js";
@@ -109,18 +110,13 @@ export async function examineMemory(lab: CodecLab): Promise<Finding> {
 
 /** Against every node sending its blocks in full to all others, or to the server and back. */
 export async function examineBytes(lab: CodecLab): Promise<Finding> {
-  const { nodeCount, redundancy, seed } = lab.subject;
   const size = 2500;
   const rounds = 10;
   const { messageBytes } = await lab.run({ rounds, size });
-  const messagesOfAll =
-    lab.server === undefined
-      ? lab.blocks.length * redundancy * (nodeCount - redundancy)
-      : 2 * nodeCount;
-  const dense = 4 * size * messagesOfAll;
+  const dense = fp32BytesPerStep(size, ASSIGNMENTS.iid(lab.subject), lab.server !== undefined);
   const perStep = messageBytes / rounds;
   return {
-    ...{ check: "bytes", seed, story: undefined },
+    ...{ check: "bytes", seed: lab.subject.seed, story: undefined },
     verdict: "ok",
     number:
       dense === 0 ? "nobody to send to" : `${((100 * perStep) / dense).toPrecision(3)} % of dense`,

@@ -6,6 +6,7 @@ import {
   nodeName,
   type GlobalSettings,
 } from "@psgd/core";
+import { fp32BytesPerStep } from "@psgd/sgd";
 import { HarnessRun } from "../harness-run.js";
 import type { CodecLab } from "./codec-lab.js";
 import { softmaxGradient, softmaxScore, type LabelledSamples } from "./softmax-regression.js";
@@ -106,15 +107,14 @@ export async function trainingCurves(
 
   const weights = new Float32Array(layout.size);
   const uncompressed: CurvePoint[] = [];
-  const vectors =
-    server === undefined ? blockCount * redundancy * (nodeCount - redundancy) : 2 * nodeCount;
+  const bytesPerStep = fp32BytesPerStep(layout.size, assignment, server !== undefined);
   for (let round = 0; round < STEPS; round++) {
     const deltas = settings.blocks.map((block) => delta(weights, round, block));
     for (let i = 0; i < weights.length; i++)
       weights[i]! -= deltas.reduce((sum, each) => sum + each[i]!, 0) / deltas.length;
-    const sent = 4 * layout.size * vectors * (round + 1);
+    const step = round + 1;
     if (isShown(round))
-      uncompressed.push({ step: round + 1, bytes: sent, ...softmaxScore(test, weights) });
+      uncompressed.push({ step, bytes: step * bytesPerStep, ...softmaxScore(test, weights) });
   }
   return {
     codec,

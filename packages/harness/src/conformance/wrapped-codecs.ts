@@ -1,5 +1,6 @@
 import type { BlockWeight, Codec, CodecClass, CodecContext, CodecReturn } from "@psgd/core";
 import { pack, unpack } from "@psgd/wire";
+import { standIn } from "../stand-in.js";
 
 /** A codec class that behaves as another, with something done before its calls. */
 function wrapped(codecClass: CodecClass, create: (context: CodecContext) => Codec): CodecClass {
@@ -19,16 +20,14 @@ export function watchingArrays(
 ): CodecClass {
   return wrapped(codecClass, (context) => {
     const codec = new codecClass(context);
-    const update = codec.updateBlocks.bind(codec);
-    const receive = codec.receiveBlocks.bind(codec);
-    return Object.assign(codec, {
+    return standIn(() => codec, {
       updateBlocks: (block: BlockWeight): CodecReturn => {
         onArray(block.content);
-        return update(block);
+        return codec.updateBlocks(block);
       },
       receiveBlocks: (content: unknown): CodecReturn => {
         for (const array of arraysIn(content)) onArray(array);
-        return receive(content);
+        return codec.receiveBlocks(content);
       },
     });
   });
@@ -59,23 +58,15 @@ export function rebornEachStep(codecClass: CodecClass): CodecClass {
       if (state !== undefined) codec.importState(unpack(pack(state)));
       old.dispose();
     };
-    return new Proxy(codec, {
-      get(_, key) {
-        if (key === "updateBlocks")
-          return (block: BlockWeight): CodecReturn => {
-            if (block.step !== step) beBorn();
-            ({ step } = block);
-            return codec.updateBlocks(block);
-          };
-        if (key === "receiveBlocks" && isServer)
-          return (content: unknown): CodecReturn => {
-            beBorn();
-            return codec.receiveBlocks(content);
-          };
-        const value: unknown = Reflect.get(codec, key, codec);
-        return typeof value === "function" && key !== "constructor"
-          ? (value.bind(codec) as unknown)
-          : value;
+    return standIn(() => codec, {
+      updateBlocks: (block: BlockWeight): CodecReturn => {
+        if (block.step !== step) beBorn();
+        ({ step } = block);
+        return codec.updateBlocks(block);
+      },
+      receiveBlocks: (content: unknown): CodecReturn => {
+        if (isServer) beBorn();
+        return codec.receiveBlocks(content);
       },
     });
   });

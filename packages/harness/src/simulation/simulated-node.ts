@@ -16,6 +16,7 @@ import {
 } from "@psgd/core";
 import { constructCodec, type Mesh } from "@psgd/runtime";
 import type { BlockExchange, CodecActor, Emit, OptimizerRule } from "@psgd/sgd";
+import { standIn } from "../stand-in.js";
 import type { Connection } from "./broker.js";
 import { contentHash } from "./content-hash.js";
 import type { Invariants } from "./invariants.js";
@@ -190,9 +191,8 @@ export class SimulatedNode implements NodeView {
       currentWeights: () => weights,
       learningRate: () => problem.learningRate,
     });
-    this.#watchCodec(codec);
     const actor = job.parts.createActor({
-      codec,
+      codec: this.#watchedCodec(codec),
       nodeCount: settings.nodeCount,
       hasServer: job.server !== undefined,
       clock: this.machine,
@@ -258,7 +258,7 @@ export class SimulatedNode implements NodeView {
   }
 
   /** The codec stays as its author wrote it; its calls are seen on their way in. */
-  #watchCodec(codec: Codec): void {
+  #watchedCodec(codec: Codec): Codec {
     const { invariants, throwingCall } = this.#around;
     const watched = <A extends unknown[]>(call: (...args: A) => CodecReturn) => {
       return (...args: A): CodecReturn => {
@@ -269,7 +269,7 @@ export class SimulatedNode implements NodeView {
             this.#record("throws", this.#callCount);
             throw new Error("the scenario says so");
           }
-          returned = call.apply(codec, args);
+          returned = call(...args);
         } finally {
           invariants.callEnds(this.nodeId);
         }
@@ -278,14 +278,13 @@ export class SimulatedNode implements NodeView {
         return returned.finally(() => invariants.callEnds(this.nodeId));
       };
     };
-    const rescue = codec.onSyncTimeout.bind(codec);
-    Object.assign(codec, {
-      updateBlocks: watched(codec.updateBlocks.bind(codec)),
-      onListen: watched(codec.onListen.bind(codec)),
-      receiveBlocks: watched(codec.receiveBlocks.bind(codec)),
+    return standIn(() => codec, {
+      updateBlocks: watched((block: BlockWeight) => codec.updateBlocks(block)),
+      onListen: watched((step: number) => codec.onListen(step)),
+      receiveBlocks: watched((content: unknown) => codec.receiveBlocks(content)),
       onSyncTimeout: watched(() => {
         invariants.rescued(this.nodeId, this.step);
-        return rescue();
+        return codec.onSyncTimeout();
       }),
     });
   }

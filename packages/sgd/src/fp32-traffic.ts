@@ -1,9 +1,5 @@
 import type { BlockAssignment } from "@psgd/core";
 
-/** What shares of bytes are of. */
-export const FP32_TRAFFIC =
-  "Of fp32: beside sending every block in fp32 in each step, peer to peer to all who lack it, with a server to it and back.";
-
 /**
  * Bytes that all nodes together send in a step if they send everything in fp32: each block from each of its holders to all
  * who lack it or, with a parameter server, one vector from each node and one back.
