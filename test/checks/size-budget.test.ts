@@ -11,7 +11,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/compute": 6_700,
   "packages/remote": 1_100,
   "packages/runtime": 3_800,
-  "packages/harness": 5_300,
+  "packages/harness": 5_400,
   "packages/cli": 4_750,
   "packages/tooling": 0,
   workers: 5,

@@ -3,7 +3,13 @@
  * in the insides of the link. Names like PT-1 are those of traps that the original fell into.
  */
 import { crc32 } from "node:zlib";
-import { seededRandom, type CodecReturn, type Random, type Transport } from "@psgd/core";
+import {
+  seededRandom,
+  type BlockWeight,
+  type CodecReturn,
+  type Random,
+  type Transport,
+} from "@psgd/core";
 import {
   type InvariantName,
   type NodeParts,
@@ -165,14 +171,16 @@ class TwiceRescuingActor extends CodecActor {
 
 /** Iterates what has `next` and nothing else. */
 function generatorsOnly(options: CodecActorOptions): CodecActor {
-  const update = options.codec.updateBlocks.bind(options.codec);
-  Object.assign(options.codec, {
-    updateBlocks: (...args: Parameters<typeof update>): CodecReturn => {
-      const returned = update(...args);
-      return Array.isArray(returned) ? undefined : returned;
+  const codec = new Proxy(options.codec, {
+    get(target, key) {
+      if (key !== "updateBlocks") return Reflect.get(target, key, target) as unknown;
+      return (block: BlockWeight): CodecReturn => {
+        const returned = target.updateBlocks(block);
+        return Array.isArray(returned) ? undefined : returned;
+      };
     },
   });
-  return new CodecActor(options);
+  return new CodecActor({ ...options, codec });
 }
 
 function exchangeWith(
