@@ -468,6 +468,56 @@ describe("what a worker keeps", () => {
     expect(written()).toEqual({ ...fetched.record, isRetrieved: true });
   });
 
+  it("is the newest, however slowly the disk takes the one before", async () => {
+    const at = cluster();
+    const worker = await at.worker("a");
+    let records = 0;
+    let land = (): void => {};
+    const slow = new Promise<void>((resolve) => (land = resolve));
+    worker.store.beforeWrite = async (key) => {
+      if (!key.endsWith("/record")) return;
+      records++;
+      // Prepared, running; the end is refused once, and is on its way when it is tried again.
+      if (records === 3) throw new PsgdError("STORE_FAILED", `${key}: the disk is full`);
+      if (records === 4) await slow;
+    };
+    const single = testJob({ codec: "Plain", nodeCount: 1, stepCount: 1 });
+    const { jobId, client } = await at.run(single, [worker]);
+    await at.clock.advance(6_000);
+    expect(records).toBe(4);
+    const { address } = worker.daemon.info();
+    client.send(address, { type: "retrieved", ...ofNode(jobId) });
+    await at.clock.advance(1_000);
+    land();
+    await at.clock.advance(20_000);
+    const record = unpack(worker.store.entries.get(`jobs/${jobId}/node-0/record`)!) as NodeRecord;
+    expect(record).toMatchObject({ state: "done", isRetrieved: true });
+    expect(records).toBe(5);
+  });
+
+  it("is no record of a node that ended while the disk still took in that it runs", async () => {
+    const at = cluster();
+    const worker = await at.worker("a");
+    let records = 0;
+    let land = (): void => {};
+    const slow = new Promise<void>((resolve) => (land = resolve));
+    worker.store.beforeWrite = async (key) => {
+      if (key.endsWith("/record") && ++records === 2) await slow;
+    };
+    const single = testJob({ codec: "Waiter", nodeCount: 1, syncTimeoutMs: 1e8 });
+    const { client } = await at.client();
+    const submitted = at.submit(client, single, [worker], { jobId: "j" });
+    submitted.catch(() => {});
+    await at.clock.advance(3_000);
+    expect(records).toBe(2);
+    worker.host.killAll();
+    await at.clock.advance(1_000);
+    land();
+    await at.clock.advance(1_000);
+    const record = unpack(worker.store.entries.get("jobs/j/node-0/record")!) as NodeRecord;
+    expect(record.state).toBe("failed");
+  });
+
   it("is that of the last twenty jobs that were fetched, and all that were not", async () => {
     const at = cluster();
     const worker = await at.worker("a", { slots: 2 });
