@@ -155,7 +155,9 @@ describe("submitting", () => {
     await at.clock.run(gone.daemon.stop(0));
     const { client } = await at.client();
     const submitting = at.submit(client, job, [a!, b!, gone]);
-    await expect(at.clock.run(submitting)).rejects.toThrow(/^NODE_LOST: node 2: worker gone /);
+    await expect(at.clock.run(submitting)).rejects.toThrow(
+      /^NODE_LOST: node 2: expected a sign of life .*; worker gone, .*; look at its log, or submit again without it$/,
+    );
     await at.clock.advance(10_000);
     expectIdle([a!, b!]);
   });
@@ -170,7 +172,7 @@ describe("submitting", () => {
       readyTimeoutMs: 5_000,
     });
     await expect(at.clock.run(submitting)).rejects.toThrow(
-      "COMMIT_TIMEOUT: preCommit: expected an answer within 5000 ms, got none from node 1 on worker b; all workers were rolled back",
+      "COMMIT_TIMEOUT: preCommit: expected an answer within 5000 ms, got none from node 1 on worker b; all workers were rolled back; look at the log there, and submit again",
     );
     await at.clock.advance(10_000);
     expectIdle(workers);
@@ -359,7 +361,9 @@ describe("a running job", () => {
     const { outcome } = at.follow(client, jobId, endlessJob, workers);
     workers[2]!.host.killAll();
     const { error, records } = await at.clock.run(outcome);
-    expect(error?.message).toContain("NODE_LOST: node 2: expected to run, got its end: it was kil");
+    expect(error?.message).toMatch(
+      /^NODE_LOST: node 2: expected to run, got its end: it was killed; worker .*; look at its log, and submit the job again$/,
+    );
     expect(records.map(({ state }) => state)).toEqual(["failed", "failed", "failed"]);
     await at.clock.advance(10_000);
     expectIdle(workers);
@@ -388,7 +392,9 @@ describe("a running job", () => {
     const stopped = workers[1]!.daemon.stop(1_000);
     expect(workers[1]!.daemon.info().freeSlots).toBe(0);
     const { error } = await at.clock.run(outcome);
-    expect(error?.message).toContain("NODE_LOST: node 1: its worker b was shut down");
+    expect(error?.message).toMatch(
+      /^NODE_LOST: node 1: expected .*, got its shutdown; worker b; submit the job again, .*--grace/,
+    );
     await at.clock.run(stopped);
     await at.clock.advance(10_000);
     expectIdle([workers[0]!, workers[2]!]);
@@ -439,7 +445,9 @@ describe("what a worker keeps", () => {
     const { outcome } = after.follow(later, jobId, single, [second]);
     const { records, error } = await after.clock.run(outcome);
     expect(records.map(({ state }) => state)).toEqual(["failed"]);
-    expect(error?.message).toContain("NODE_LOST: node 0: its worker a ended while it ran");
+    expect(error?.message).toMatch(
+      /^NODE_LOST: node 0: expected .*, got its end; worker a, .*; submit the job again$/,
+    );
     expect([...disk.entries.keys()].filter((key) => key.includes("prepared"))).toEqual([]);
   });
 

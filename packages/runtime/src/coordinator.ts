@@ -303,7 +303,8 @@ export class JobFollower {
       if (at !== address || this.#records.has(nodeId) || this.#lost.has(nodeId)) continue;
       const error = new PsgdError(
         "NODE_LOST",
-        `${nodeName(nodeId)}: its worker gives no sign of life; ${address}`,
+        `${nodeName(nodeId)}: expected its worker to be there, got no sign of life; ${address}; ` +
+          `look at that machine and its log, and submit the job again; started again, the worker still has what the node wrote: \`job-submit --retrieve ${this.#jobId}\``,
         { details: { node: nodeId }, cause },
       );
       this.#lost.set(nodeId, error);
@@ -388,7 +389,7 @@ function lost(nodeId: NodeId, placement: Placement, cause: PsgdError): PsgdError
   const worker = placement.get(nodeId)!.name;
   return new PsgdError(
     "NODE_LOST",
-    `${nodeName(nodeId)}: worker ${worker} gives no sign of life while the job is being set up; look at its log, or submit again without it; ${cause.message}`,
+    `${nodeName(nodeId)}: expected a sign of life while the job is being set up, got none; worker ${worker}, ${cause.message}; look at its log, or submit again without it`,
     {
       details: { node: nodeId },
       cause,
@@ -407,6 +408,6 @@ function timeout(
     .join(", ");
   return new PsgdError(
     "COMMIT_TIMEOUT",
-    `${phase}: expected an answer within ${ms} ms, got none from ${who}; all workers were rolled back`,
+    `${phase}: expected an answer within ${ms} ms, got none from ${who}; all workers were rolled back; look at the log there, and submit again`,
   );
 }

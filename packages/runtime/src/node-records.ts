@@ -104,7 +104,7 @@ export class NodeRecords {
       }
       const error = new PsgdError(
         "NODE_LOST",
-        `${nodeName(nodeId)}: its worker ${workerName} ended while it ran`,
+        `${nodeName(nodeId)}: expected its worker to see the job through, got its end; worker ${workerName}, which was started again since; submit the job again`,
         { details: { node: nodeId } },
       );
       const finishedAt = this.#clock.wallTime().toISOString();

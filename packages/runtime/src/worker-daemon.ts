@@ -140,7 +140,7 @@ export class WorkerDaemon {
     for (const session of this.#sessions.values()) {
       const error = new PsgdError(
         "NODE_LOST",
-        `${nodeName(session.nodeId)}: its worker ${info.name} was shut down`,
+        `${nodeName(session.nodeId)}: expected its worker to see the job through, got its shutdown; worker ${info.name}; submit the job again, and let \`worker --grace\` be longer if it should have ended first`,
         { details: { node: session.nodeId } },
       );
       await this.#tellPeers(session, toErrorRecord(error));
@@ -414,7 +414,7 @@ export class WorkerDaemon {
           toErrorRecord(
             new PsgdError(
               "NODE_LOST",
-              `${nodeName(nodeId)}: expected to run, got its end: ${reason}; worker ${this.#options.info.name}`,
+              `${nodeName(nodeId)}: expected to run, got its end: ${reason}; worker ${this.#options.info.name}; look at its log, and submit the job again`,
               { details: { node: nodeId } },
             ),
           );
