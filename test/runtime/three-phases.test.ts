@@ -5,6 +5,8 @@ import {
   listRecords,
   type NodeRecord,
   packageKey,
+  placeNodes,
+  tryAgainIfTaken,
   type WorkerReply,
   type WorkerRequest,
 } from "@psgd/runtime";
@@ -209,6 +211,50 @@ describe("submitting", () => {
         expect(outcome.reason).toMatchObject({ code: "COMMIT_REJECTED" });
     await at.clock.advance(60_000);
     expectIdle(workers);
+  });
+
+  it("goes to another worker when somebody else was faster at the first", async () => {
+    const at = cluster();
+    const workers = await at.workers("a", "b");
+    const { say } = await rawLink(at, workers[0]!);
+    const single = testJob({ codec: "Waiter", nodeCount: 1, syncTimeoutMs: 1e8 });
+    const { client } = await at.client();
+    const directory = at.network.directory(at.clock);
+    let attempts = 0;
+    const submitted = tryAgainIfTaken({ clock: at.clock, log: SILENT, forMs: 7_000 }, async () => {
+      const placement = placeNodes([0], await directory.list({ timeoutMs: 500 }), undefined);
+      // Between the look and the lease.
+      if (attempts++ === 0) await say({ type: "canCommit", ...ofNode("other"), protocol: 1 });
+      const chosen = workers.filter(({ daemon }) => daemon.info().name === placement.get(0)!.name);
+      return at.submit(client, single, chosen);
+    });
+    const jobId = await at.clock.run(submitted);
+    expect(attempts).toBe(2);
+    expect(workers.map(({ daemon }) => daemon.info().jobs)).toEqual([["other"], [jobId]]);
+  });
+
+  it("is refused when all are taken, and does not ask for ever", async () => {
+    const at = cluster();
+    const [worker] = await at.workers("a");
+    const { say } = await rawLink(at, worker!);
+    await say({ type: "canCommit", ...ofNode("other"), protocol: 1 });
+    const { client } = await at.client();
+    const single = testJob({ codec: "Plain", nodeCount: 1 });
+    const attempt = (): Promise<string> => at.submit(client, single, [worker!]);
+    const submitted = tryAgainIfTaken({ clock: at.clock, log: SILENT, forMs: 7_000 }, attempt);
+    await expect(at.clock.run(submitted, 20_000)).rejects.toThrow(
+      "COMMIT_REJECTED: worker a: expected a free slot, got 1 of 1 in use by job other",
+    );
+    const broken = testJob({ codec: "Unbuildable", nodeCount: 2 });
+    await say({ type: "rollback", ...ofNode("other"), reason: "done" });
+    const wide = await at.worker("b", { slots: 2 });
+    let attempts = 0;
+    const failing = tryAgainIfTaken({ clock: at.clock, log: SILENT, forMs: 7_000 }, () => {
+      attempts++;
+      return at.submit(client, broken, [wide]);
+    });
+    await expect(at.clock.run(failing)).rejects.toThrow(/^CODEC_THREW: /);
+    expect(attempts).toBe(1);
   });
 
   it("does not send again what a worker holds", async () => {

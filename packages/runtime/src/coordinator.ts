@@ -227,6 +227,34 @@ export async function submitJob(options: SubmitOptions): Promise<void> {
   }
 }
 
+/** Between two attempts, so that workers in trouble are not asked without a pause. */
+const TRY_AGAIN_MS = 250;
+
+/**
+ * Submits again where another submitter was faster: what was free when workers were looked for was lent when they were
+ * asked. Each attempt looks anew, and is refused where nothing is free.
+ *
+ * @param attempt - places the job and submits it, each time under another id
+ * @throws what an attempt rejects with for another reason, or after `forMs` milliseconds
+ */
+export async function tryAgainIfTaken<T>(
+  { clock, log, forMs }: { readonly clock: Clock; readonly log: Logger; readonly forMs: number },
+  attempt: () => Promise<T>,
+): Promise<T> {
+  const endsAt = clock.now() + forMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const { code, message, details } = toErrorRecord(error);
+      const isTaken = code === "COMMIT_REJECTED" && details["isTaken"] === true;
+      if (!isTaken || clock.now() + TRY_AGAIN_MS >= endsAt) throw error;
+      log.info(`${message}; looking for another worker.`);
+    }
+    await sleep(clock, TRY_AGAIN_MS);
+  }
+}
+
 /** Follows a job that runs or has run, until every node has ended or is lost. */
 export function followJob(options: {
   readonly jobId: string;
