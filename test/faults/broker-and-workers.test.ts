@@ -65,7 +65,7 @@ test.for([
   const { code } = await submitter.exit();
   expect(code, submitter.output).toBe(12);
   expect(submitter.output).toMatch(
-    /NODE_LOST: node 1: its worker gives no sign of life; worker.w2/,
+    /NODE_LOST: node 1: expected its worker to be there, got no sign of life; worker.w2.*; look at that machine/,
   );
   const names = await readdir(cluster.directory);
   expect(names, "the trace of the node that was left").toContain(

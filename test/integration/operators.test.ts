@@ -254,7 +254,7 @@ describe("a worker that is asked to stop", () => {
     const jobId = await started(submitter);
     process.kill(worker.pid, "SIGTERM");
     expect((await submitter.exit()).code, submitter.output).toBe(12);
-    expect(submitter.output).toContain("its worker w was shut down");
+    expect(submitter.output).toContain("got its shutdown; worker w; submit the job again");
     expect((await worker.exit()).code).toBe(0);
     // What it had done waits on its disk for the worker's next start.
     const again = cluster.start("worker", ["--name", "w", "--work-dir", home]);

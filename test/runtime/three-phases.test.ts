@@ -5,6 +5,8 @@ import {
   listRecords,
   type NodeRecord,
   packageKey,
+  placeNodes,
+  tryAgainIfTaken,
   type WorkerReply,
   type WorkerRequest,
 } from "@psgd/runtime";
@@ -155,7 +157,9 @@ describe("submitting", () => {
     await at.clock.run(gone.daemon.stop(0));
     const { client } = await at.client();
     const submitting = at.submit(client, job, [a!, b!, gone]);
-    await expect(at.clock.run(submitting)).rejects.toThrow(/^NODE_LOST: node 2: worker gone /);
+    await expect(at.clock.run(submitting)).rejects.toThrow(
+      /^NODE_LOST: node 2: expected a sign of life .*; worker gone, .*; look at its log, or submit again without it$/,
+    );
     await at.clock.advance(10_000);
     expectIdle([a!, b!]);
   });
@@ -170,7 +174,7 @@ describe("submitting", () => {
       readyTimeoutMs: 5_000,
     });
     await expect(at.clock.run(submitting)).rejects.toThrow(
-      "COMMIT_TIMEOUT: preCommit: expected an answer within 5000 ms, got none from node 1 on worker b; all workers were rolled back",
+      "COMMIT_TIMEOUT: preCommit: expected an answer within 5000 ms, got none from node 1 on worker b; all workers were rolled back; look at the log there, and submit again",
     );
     await at.clock.advance(10_000);
     expectIdle(workers);
@@ -207,6 +211,50 @@ describe("submitting", () => {
         expect(outcome.reason).toMatchObject({ code: "COMMIT_REJECTED" });
     await at.clock.advance(60_000);
     expectIdle(workers);
+  });
+
+  it("goes to another worker when somebody else was faster at the first", async () => {
+    const at = cluster();
+    const workers = await at.workers("a", "b");
+    const { say } = await rawLink(at, workers[0]!);
+    const single = testJob({ codec: "Waiter", nodeCount: 1, syncTimeoutMs: 1e8 });
+    const { client } = await at.client();
+    const directory = at.network.directory(at.clock);
+    let attempts = 0;
+    const submitted = tryAgainIfTaken({ clock: at.clock, log: SILENT, forMs: 7_000 }, async () => {
+      const placement = placeNodes([0], await directory.list({ timeoutMs: 500 }), undefined);
+      // Between the look and the lease.
+      if (attempts++ === 0) await say({ type: "canCommit", ...ofNode("other"), protocol: 1 });
+      const chosen = workers.filter(({ daemon }) => daemon.info().name === placement.get(0)!.name);
+      return at.submit(client, single, chosen);
+    });
+    const jobId = await at.clock.run(submitted);
+    expect(attempts).toBe(2);
+    expect(workers.map(({ daemon }) => daemon.info().jobs)).toEqual([["other"], [jobId]]);
+  });
+
+  it("is refused when all are taken, and does not ask for ever", async () => {
+    const at = cluster();
+    const [worker] = await at.workers("a");
+    const { say } = await rawLink(at, worker!);
+    await say({ type: "canCommit", ...ofNode("other"), protocol: 1 });
+    const { client } = await at.client();
+    const single = testJob({ codec: "Plain", nodeCount: 1 });
+    const attempt = (): Promise<string> => at.submit(client, single, [worker!]);
+    const submitted = tryAgainIfTaken({ clock: at.clock, log: SILENT, forMs: 7_000 }, attempt);
+    await expect(at.clock.run(submitted, 20_000)).rejects.toThrow(
+      "COMMIT_REJECTED: worker a: expected a free slot, got 1 of 1 in use by job other",
+    );
+    const broken = testJob({ codec: "Unbuildable", nodeCount: 2 });
+    await say({ type: "rollback", ...ofNode("other"), reason: "done" });
+    const wide = await at.worker("b", { slots: 2 });
+    let attempts = 0;
+    const failing = tryAgainIfTaken({ clock: at.clock, log: SILENT, forMs: 7_000 }, () => {
+      attempts++;
+      return at.submit(client, broken, [wide]);
+    });
+    await expect(at.clock.run(failing)).rejects.toThrow(/^CODEC_THREW: /);
+    expect(attempts).toBe(1);
   });
 
   it("does not send again what a worker holds", async () => {
@@ -359,7 +407,9 @@ describe("a running job", () => {
     const { outcome } = at.follow(client, jobId, endlessJob, workers);
     workers[2]!.host.killAll();
     const { error, records } = await at.clock.run(outcome);
-    expect(error?.message).toContain("NODE_LOST: node 2: expected to run, got its end: it was kil");
+    expect(error?.message).toMatch(
+      /^NODE_LOST: node 2: expected to run, got its end: it was killed; worker .*; look at its log, and submit the job again$/,
+    );
     expect(records.map(({ state }) => state)).toEqual(["failed", "failed", "failed"]);
     await at.clock.advance(10_000);
     expectIdle(workers);
@@ -388,7 +438,9 @@ describe("a running job", () => {
     const stopped = workers[1]!.daemon.stop(1_000);
     expect(workers[1]!.daemon.info().freeSlots).toBe(0);
     const { error } = await at.clock.run(outcome);
-    expect(error?.message).toContain("NODE_LOST: node 1: its worker b was shut down");
+    expect(error?.message).toMatch(
+      /^NODE_LOST: node 1: expected .*, got its shutdown; worker b; submit the job again, .*--grace/,
+    );
     await at.clock.run(stopped);
     await at.clock.advance(10_000);
     expectIdle([workers[0]!, workers[2]!]);
@@ -439,7 +491,9 @@ describe("what a worker keeps", () => {
     const { outcome } = after.follow(later, jobId, single, [second]);
     const { records, error } = await after.clock.run(outcome);
     expect(records.map(({ state }) => state)).toEqual(["failed"]);
-    expect(error?.message).toContain("NODE_LOST: node 0: its worker a ended while it ran");
+    expect(error?.message).toMatch(
+      /^NODE_LOST: node 0: expected .*, got its end; worker a, .*; submit the job again$/,
+    );
     expect([...disk.entries.keys()].filter((key) => key.includes("prepared"))).toEqual([]);
   });
 
@@ -466,6 +520,56 @@ describe("what a worker keeps", () => {
     isFull = false;
     await at.clock.advance(5_000);
     expect(written()).toEqual({ ...fetched.record, isRetrieved: true });
+  });
+
+  it("is the newest, however slowly the disk takes the one before", async () => {
+    const at = cluster();
+    const worker = await at.worker("a");
+    let records = 0;
+    let land = (): void => {};
+    const slow = new Promise<void>((resolve) => (land = resolve));
+    worker.store.beforeWrite = async (key) => {
+      if (!key.endsWith("/record")) return;
+      records++;
+      // Prepared, running; the end is refused once, and is on its way when it is tried again.
+      if (records === 3) throw new PsgdError("STORE_FAILED", `${key}: the disk is full`);
+      if (records === 4) await slow;
+    };
+    const single = testJob({ codec: "Plain", nodeCount: 1, stepCount: 1 });
+    const { jobId, client } = await at.run(single, [worker]);
+    await at.clock.advance(6_000);
+    expect(records).toBe(4);
+    const { address } = worker.daemon.info();
+    client.send(address, { type: "retrieved", ...ofNode(jobId) });
+    await at.clock.advance(1_000);
+    land();
+    await at.clock.advance(20_000);
+    const record = unpack(worker.store.entries.get(`jobs/${jobId}/node-0/record`)!) as NodeRecord;
+    expect(record).toMatchObject({ state: "done", isRetrieved: true });
+    expect(records).toBe(5);
+  });
+
+  it("is no record of a node that ended while the disk still took in that it runs", async () => {
+    const at = cluster();
+    const worker = await at.worker("a");
+    let records = 0;
+    let land = (): void => {};
+    const slow = new Promise<void>((resolve) => (land = resolve));
+    worker.store.beforeWrite = async (key) => {
+      if (key.endsWith("/record") && ++records === 2) await slow;
+    };
+    const single = testJob({ codec: "Waiter", nodeCount: 1, syncTimeoutMs: 1e8 });
+    const { client } = await at.client();
+    const submitted = at.submit(client, single, [worker], { jobId: "j" });
+    submitted.catch(() => {});
+    await at.clock.advance(3_000);
+    expect(records).toBe(2);
+    worker.host.killAll();
+    await at.clock.advance(1_000);
+    land();
+    await at.clock.advance(1_000);
+    const record = unpack(worker.store.entries.get("jobs/j/node-0/record")!) as NodeRecord;
+    expect(record.state).toBe("failed");
   });
 
   it("is that of the last twenty jobs that were fetched, and all that were not", async () => {

@@ -50,9 +50,11 @@ lines.on("line", (line) => {
 });
 lines.on("close", () => {
   abort.abort(
-    new PsgdError("NODE_LOST", `${nodeName(nodeId)}: its worker daemon is gone`, {
-      details: { node: nodeId },
-    }),
+    new PsgdError(
+      "NODE_LOST",
+      `${nodeName(nodeId)}: expected its worker to see the job through, got its end; start it again, and submit the job again`,
+      { details: { node: nodeId } },
+    ),
   );
 });
 // An error nobody awaited is a bug of the codec or ours; the daemon hears it before the process goes.

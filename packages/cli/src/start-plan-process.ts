@@ -22,7 +22,7 @@ export function planProcessStarter(natsUrl: string): StartPlanProcess {
         reject(
           new PsgdError(
             "WORKER_LOST",
-            `plans: expected a process that runs them, got none: ${reason}`,
+            `plans: expected a process that runs them, got none: ${reason}; look at the worker's log`,
           ),
         );
         onExit(reason);

@@ -227,6 +227,34 @@ export async function submitJob(options: SubmitOptions): Promise<void> {
   }
 }
 
+/** Between two attempts, so that workers in trouble are not asked without a pause. */
+const TRY_AGAIN_MS = 250;
+
+/**
+ * Submits again where another submitter was faster: what was free when workers were looked for was lent when they were
+ * asked. Each attempt looks anew, and is refused where nothing is free.
+ *
+ * @param attempt - places the job and submits it, each time under another id
+ * @throws what an attempt rejects with for another reason, or after `forMs` milliseconds
+ */
+export async function tryAgainIfTaken<T>(
+  { clock, log, forMs }: { readonly clock: Clock; readonly log: Logger; readonly forMs: number },
+  attempt: () => Promise<T>,
+): Promise<T> {
+  const endsAt = clock.now() + forMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const { code, message, details } = toErrorRecord(error);
+      const isTaken = code === "COMMIT_REJECTED" && details["isTaken"] === true;
+      if (!isTaken || clock.now() + TRY_AGAIN_MS >= endsAt) throw error;
+      log.info(`${message}; looking for another worker.`);
+    }
+    await sleep(clock, TRY_AGAIN_MS);
+  }
+}
+
 /** Follows a job that runs or has run, until every node has ended or is lost. */
 export function followJob(options: {
   readonly jobId: string;
@@ -303,7 +331,8 @@ export class JobFollower {
       if (at !== address || this.#records.has(nodeId) || this.#lost.has(nodeId)) continue;
       const error = new PsgdError(
         "NODE_LOST",
-        `${nodeName(nodeId)}: its worker gives no sign of life; ${address}`,
+        `${nodeName(nodeId)}: expected its worker to be there, got no sign of life; ${address}; ` +
+          `look at that machine and its log, and submit the job again; started again, the worker still has what the node wrote: \`job-submit --retrieve ${this.#jobId}\``,
         { details: { node: nodeId }, cause },
       );
       this.#lost.set(nodeId, error);
@@ -388,7 +417,7 @@ function lost(nodeId: NodeId, placement: Placement, cause: PsgdError): PsgdError
   const worker = placement.get(nodeId)!.name;
   return new PsgdError(
     "NODE_LOST",
-    `${nodeName(nodeId)}: worker ${worker} gives no sign of life while the job is being set up; look at its log, or submit again without it; ${cause.message}`,
+    `${nodeName(nodeId)}: expected a sign of life while the job is being set up, got none; worker ${worker}, ${cause.message}; look at its log, or submit again without it`,
     {
       details: { node: nodeId },
       cause,
@@ -407,6 +436,6 @@ function timeout(
     .join(", ");
   return new PsgdError(
     "COMMIT_TIMEOUT",
-    `${phase}: expected an answer within ${ms} ms, got none from ${who}; all workers were rolled back`,
+    `${phase}: expected an answer within ${ms} ms, got none from ${who}; all workers were rolled back; look at the log there, and submit again`,
   );
 }

@@ -11,6 +11,7 @@ export {
   JobFollower,
   followJob,
   submitJob,
+  tryAgainIfTaken,
   type JobObserver,
   type JobOutcome,
   type Placement,

@@ -16,13 +16,21 @@ const KEPT_JOBS = 20;
 
 const RETRY_MS = 5_000;
 
-/** What a worker knows of the nodes that it runs and has run: in its store, and in memory while that takes nothing. */
+/**
+ * What a worker knows of the nodes that it runs and has run: in its store, and in memory while that takes nothing.
+ *
+ * Concurrency: a record may change while the one before is being written or tried again. For each key one write runs at a
+ * time, and none begins for a record that a newer one has replaced: what lands last is the newest.
+ */
 export class NodeRecords {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #log: Logger;
-  /** By key: those that the store did not take yet. */
+  /** By key: the newest, while the store has not taken it. */
   readonly #unwritten = new Map<string, NodeRecord>();
+  /** By key: the last of the writes that wait for each other. */
+  readonly #writing = new Map<string, Promise<void>>();
+  #isStopped = false;
   #cancelRetry: (() => void) | undefined;
 
   constructor(options: { readonly store: Store; readonly clock: Clock; readonly log: Logger }) {
@@ -38,28 +46,35 @@ export class NodeRecords {
     return records.filter((record) => record !== undefined);
   }
 
-  of({ jobId, nodeId }: { jobId: string; nodeId: NodeId }): Promise<NodeRecord | undefined> {
-    return this.#read(recordKey(jobId, nodeId));
+  of(place: { jobId: string; nodeId: NodeId }): Promise<NodeRecord | undefined> {
+    return this.#read(keyOf(place));
   }
 
-  /** @throws {PsgdError} STORE_FAILED */
+  /** @throws {PsgdError} STORE_FAILED; the record is forgotten then */
   async write(record: NodeRecord): Promise<void> {
-    const key = recordKey(record.jobId, record.nodeId);
-    await this.#store.write(key, pack(record));
-    this.#unwritten.delete(key);
+    const key = keyOf(record);
+    this.#unwritten.set(key, record);
+    try {
+      await this.#writeInTurn(key, record);
+    } catch (error) {
+      if (this.#unwritten.get(key) === record) this.#unwritten.delete(key);
+      throw error;
+    }
   }
 
   /** Writes a record of which others must hear in any case: if the store does not take it now, later. */
   async keep(record: NodeRecord): Promise<void> {
+    const key = keyOf(record);
+    this.#unwritten.set(key, record);
     try {
-      await this.write(record);
+      await this.#writeInTurn(key, record);
     } catch (error) {
-      this.#unwritten.set(recordKey(record.jobId, record.nodeId), record);
       this.#log.error(
         `Job ${record.jobId}, ${nodeName(record.nodeId)}: its record is not written: ${toErrorRecord(error).message}; tried again every ${RETRY_MS / 1000} s`,
       );
       this.#cancelRetry?.();
-      this.#cancelRetry = this.#clock.setTimer(RETRY_MS, () => void this.#retry());
+      if (!this.#isStopped)
+        this.#cancelRetry = this.#clock.setTimer(RETRY_MS, () => void this.#retry());
     }
   }
 
@@ -71,8 +86,11 @@ export class NodeRecords {
       .filter(({ isRetrieved }) => isRetrieved)
       .sort((a, b) => (b.finishedAt ?? "").localeCompare(a.finishedAt ?? ""));
     const kept = new Set([...new Set(retrieved.map(({ jobId }) => jobId))].slice(0, KEPT_JOBS));
-    for (const { jobId, nodeId } of retrieved)
-      if (!kept.has(jobId)) await this.#store.remove(nodeKey(jobId, nodeId));
+    for (const { jobId, nodeId } of retrieved) {
+      if (kept.has(jobId)) continue;
+      this.#unwritten.delete(recordKey(jobId, nodeId));
+      await this.#store.remove(nodeKey(jobId, nodeId));
+    }
   }
 
   /** What ran when an earlier process of this worker died has ended with it. */
@@ -86,7 +104,7 @@ export class NodeRecords {
       }
       const error = new PsgdError(
         "NODE_LOST",
-        `${nodeName(nodeId)}: its worker ${workerName} ended while it ran`,
+        `${nodeName(nodeId)}: expected its worker to see the job through, got its end; worker ${workerName}, which was started again since; submit the job again`,
         { details: { node: nodeId } },
       );
       const finishedAt = this.#clock.wallTime().toISOString();
@@ -96,11 +114,30 @@ export class NodeRecords {
 
   /** Tries no more. */
   stop(): void {
+    this.#isStopped = true;
     this.#cancelRetry?.();
   }
 
   async #retry(): Promise<void> {
-    for (const record of this.#unwritten.values()) await this.keep(record);
+    for (const record of [...this.#unwritten.values()])
+      if (this.#unwritten.get(keyOf(record)) === record) await this.keep(record);
+  }
+
+  async #writeInTurn(key: string, record: NodeRecord): Promise<void> {
+    const before = this.#writing.get(key);
+    const written = (async () => {
+      // Its own caller hears of its failure.
+      await before?.catch(() => {});
+      if (this.#unwritten.get(key) !== record) return;
+      await this.#store.write(key, pack(record));
+      if (this.#unwritten.get(key) === record) this.#unwritten.delete(key);
+    })();
+    this.#writing.set(key, written);
+    try {
+      await written;
+    } finally {
+      if (this.#writing.get(key) === written) this.#writing.delete(key);
+    }
   }
 
   async #read(key: string): Promise<NodeRecord | undefined> {
@@ -109,4 +146,8 @@ export class NodeRecords {
     const bytes = await this.#store.read(key);
     return bytes === undefined ? undefined : (unpack(bytes) as NodeRecord);
   }
+}
+
+function keyOf({ jobId, nodeId }: { jobId: string; nodeId: NodeId }): string {
+  return recordKey(jobId, nodeId);
 }

@@ -66,7 +66,7 @@ export function fetchResults(
         if (from !== address) return;
         const error = new PsgdError(
           "NODE_LOST",
-          `results of ${nodeName(nodeId)}, job ${jobId}: its worker is gone; they are on its disk, start it again and run \`job-submit --retrieve ${jobId}\``,
+          `results of ${nodeName(nodeId)}, job ${jobId}: expected its worker to hand them over, got its end; they are on its disk: start it again and run \`job-submit --retrieve ${jobId}\``,
           { cause, details: { node: nodeId } },
         );
         finish(() => reject(error));

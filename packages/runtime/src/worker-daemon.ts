@@ -140,7 +140,7 @@ export class WorkerDaemon {
     for (const session of this.#sessions.values()) {
       const error = new PsgdError(
         "NODE_LOST",
-        `${nodeName(session.nodeId)}: its worker ${info.name} was shut down`,
+        `${nodeName(session.nodeId)}: expected its worker to see the job through, got its shutdown; worker ${info.name}; submit the job again, and let \`worker --grace\` be longer if it should have ended first`,
         { details: { node: session.nodeId } },
       );
       await this.#tellPeers(session, toErrorRecord(error));
@@ -217,9 +217,12 @@ export class WorkerDaemon {
   #lease(link: Link, request: { jobId: string; nodeId: NodeId; protocol: number }): void {
     const { jobId, nodeId } = request;
     const { name, slots, version } = this.#options.info;
-    const refuse = (text: string, code: ErrorCode = "COMMIT_REJECTED"): void => {
+    const refuse = (
+      text: string,
+      { code = "COMMIT_REJECTED", isTaken = false }: { code?: ErrorCode; isTaken?: boolean } = {},
+    ): void => {
       const error = new PsgdError(code, `worker ${name}: ${text}`, {
-        details: { worker: name, node: nodeId },
+        details: { worker: name, node: nodeId, isTaken },
       });
       this.#options.log.info(`Job ${jobId} refused: ${error.message}`);
       this.#reply(link, { type: "refused", jobId, nodeId, error: toErrorRecord(error) });
@@ -227,12 +230,14 @@ export class WorkerDaemon {
     if (request.protocol !== PROTOCOL) {
       refuse(
         `expected protocol ${PROTOCOL} (version ${version}), got protocol ${request.protocol}; install the same version on both sides`,
-        "WIRE_VERSION",
+        { code: "WIRE_VERSION" },
       );
       return;
     }
     if (this.#isStopping) {
-      refuse("expected a running worker, got one that is shutting down; submit again");
+      refuse("expected a running worker, got one that is shutting down; submit again", {
+        isTaken: true,
+      });
       return;
     }
     const busy = this.#sessions.size;
@@ -240,6 +245,7 @@ export class WorkerDaemon {
       const jobs = this.info().jobs.join(", ");
       refuse(
         `expected a free slot, got ${busy} of ${slots} in use by job ${jobs}; wait, or run \`job-submit --cancel ${this.info().jobs[0] ?? ""}\``,
+        { isTaken: true },
       );
       return;
     }
@@ -414,7 +420,7 @@ export class WorkerDaemon {
           toErrorRecord(
             new PsgdError(
               "NODE_LOST",
-              `${nodeName(nodeId)}: expected to run, got its end: ${reason}; worker ${this.#options.info.name}`,
+              `${nodeName(nodeId)}: expected to run, got its end: ${reason}; worker ${this.#options.info.name}; look at its log, and submit the job again`,
               { details: { node: nodeId } },
             ),
           );

@@ -9,7 +9,9 @@ import {
   submitJob,
   systemClock,
   systemRandom,
+  tryAgainIfTaken,
   type Placement,
+  type WorkerFile,
 } from "@psgd/runtime";
 import { buildJob, type BuiltJob } from "../build-job.js";
 import { bandwidthOf, dryRun, dryRunReport } from "../dry-run.js";
@@ -201,24 +203,31 @@ async function submit(
   let keepFiles = false;
   try {
     return await withClient(cluster, output.log, async (client) => {
-      const placement = await place(args, cluster, job, isLocal);
-      for (const [nodeId, worker] of placement) {
-        output.log.info(
-          `Add worker (Rule: ${nodeId < 0 ? "PS" : "Worker"}, Id: ${nodeId}, Address: ${worker.name}).`,
-        );
-      }
-      const jobId = newJobId();
-      await submitJob({
-        jobId,
-        spec,
-        packages,
-        placement,
-        client,
-        clock: systemClock,
-        log: output.log,
-        leaseTimeoutMs: LEASE_TIMEOUT_MS,
-        readyTimeoutMs: readyTimeoutMs(job, args["network-bandwidth"] as number),
-        signal: interruption.signal,
+      const { log } = output;
+      const file = isLocal ? undefined : await workerFileOf(args);
+      // Machines that are named are wanted, and no others.
+      const waiting = { clock: systemClock, log, forMs: file === undefined ? LEASE_TIMEOUT_MS : 0 };
+      const { jobId, placement } = await tryAgainIfTaken(waiting, async () => {
+        const placement = await place(cluster, job, file);
+        for (const [nodeId, worker] of placement) {
+          log.info(
+            `Add worker (Rule: ${nodeId < 0 ? "PS" : "Worker"}, Id: ${nodeId}, Address: ${worker.name}).`,
+          );
+        }
+        const jobId = newJobId();
+        await submitJob({
+          jobId,
+          spec,
+          packages,
+          placement,
+          client,
+          clock: systemClock,
+          log,
+          leaseTimeoutMs: LEASE_TIMEOUT_MS,
+          readyTimeoutMs: readyTimeoutMs(job, args["network-bandwidth"] as number),
+          signal: interruption.signal,
+        });
+        return { jobId, placement };
       });
       output.submitted(jobId, spec);
       if (args["detach"] === true) {
@@ -296,16 +305,16 @@ async function requireWritable(directory: string): Promise<void> {
   }
 }
 
+function workerFileOf(args: Readonly<Record<string, unknown>>): Promise<WorkerFile | undefined> {
+  const named = args["workers"] as string | undefined;
+  return readWorkerFile(named ?? WORKER_FILE, named !== undefined);
+}
+
 async function place(
-  args: Readonly<Record<string, unknown>>,
   cluster: Cluster,
   job: BuiltJob,
-  isLocal: boolean,
+  file: WorkerFile | undefined,
 ): Promise<Placement> {
-  const named = args["workers"] as string | undefined;
-  const file = isLocal
-    ? undefined
-    : await readWorkerFile(named ?? WORKER_FILE, named !== undefined);
   const nodes = nodesOf(job.spec);
   const engine = job.spec.engine === AUTO_ENGINE ? undefined : job.spec.engine;
   const workers = await findWorkers(cluster, (found) => {

@@ -189,7 +189,8 @@ export class Mesh {
       this.#fail(
         new PsgdError(
           "NODE_LOST",
-          `${nodeName(peer)}: expected a sign of life, got none for ${PEER_DEAD_AFTER_MS} ms; seen by ${nodeName(this.#options.nodeId)}`,
+          `${nodeName(peer)}: expected a sign of life, got none for ${PEER_DEAD_AFTER_MS} ms; seen by ${nodeName(this.#options.nodeId)}; ` +
+            "check that its machine and the way to it are up, and submit the job again",
           {
             details: { node: peer },
             cause,
