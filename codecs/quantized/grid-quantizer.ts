@@ -49,13 +49,19 @@ export function wholeGrid(bits: number): readonly number[] {
   return Array.from({ length: 2 * k + 1 }, (_, i) => i - k);
 }
 
-/** What a quantizer makes of a vector, as others will see it. */
+/**
+ * What a quantizer makes of a vector, as others will see it.
+ * @param bytes - from another node, so perhaps not what the quantizer returns
+ * @throws {PsgdError} WIRE_MALFORMED
+ */
 export function seen(
   quantizer: Quantizer,
-  bytes: Uint8Array,
+  bytes: unknown,
   segments: readonly Segment[],
   size: number,
 ): Float32Array {
+  if (!(bytes instanceof Uint8Array))
+    throw new PsgdError("WIRE_MALFORMED", `quantized vector: expected bytes, got ${typeof bytes}`);
   const values = new Float32Array(size);
   quantizer.decode(bytes, segments, values);
   return values;
