@@ -47,6 +47,25 @@ describe("AD-PSGD", () => {
     expect(cluster.nodes[1].takeResult()[0]).toBe(6);
   });
 
+  it("goes on alone when it gets no answer in time, and takes none that comes later for another", () => {
+    const cluster = new Cluster({ codec: AdPsgd, nodeCount: 2, size: 1 });
+    cluster.weightsOf(0).set([8]);
+    cluster.weightsOf(1).set([2]);
+    cluster.update(0, 0, 0, [8.5]);
+    cluster.rescue(0);
+    expect(cluster.nodes[0].takeResult()[0]).toBe(8.5);
+    cluster.weightsOf(0).set([8.5]);
+    cluster.update(0, 0, 1, [9]);
+    const [first, second] = cluster.sent;
+    cluster.deliver(first);
+    cluster.deliver(cluster.sent[2]);
+    expect(cluster.nodes[0].hasResult).toBe(false);
+    // The late pull has brought node 1 from 2 to 5.
+    cluster.deliver(second);
+    cluster.deliver(cluster.sent[3]);
+    expect(cluster.nodes[0].takeResult()[0]).toBe(9 + (5 - 8.5) / 2);
+  });
+
   it("asks odd nodes only", () => {
     const cluster = new Cluster({ codec: AdPsgd, nodeCount: 6, size: 1 });
     for (let step = 0; step < 30; step++) cluster.runStep(step, () => [0]);
@@ -57,10 +76,11 @@ describe("AD-PSGD", () => {
   });
 
   it.each([
-    [null, "expected a list of 2"],
-    [["ask", 3, new Float32Array(1)], "asking node: expected one of 2 ids"],
-    [["ask", 2, new Float32Array(2)], "weights of node 2: expected 1 values, got 2"],
-    [["answer", [1]], "weights of the node that was asked: expected a Float32Array"],
+    [null, "expected a list of 3"],
+    [["ask", 3, 0, new Float32Array(1)], "asking node: expected one of 2 ids"],
+    [["ask", 2, -1, new Float32Array(1)], "step: expected a whole number from 0"],
+    [["ask", 2, 0, new Float32Array(2)], "weights of node 2: expected 1 values, got 2"],
+    [["answer", 0, [1]], "weights of the node that was asked: expected a Float32Array"],
   ])("refuses malformed content %#", (content, text) => {
     const cluster = new Cluster({ codec: AdPsgd, nodeCount: 4, size: 1 });
     expect(() => answerOf(cluster.nodes[1], content)).toThrow(text);

@@ -9,8 +9,8 @@ import { requireAtLeast, requireBelowOne } from "./compressors/index.js";
  * 2. With each gradient g that comes, the server takes a step of Adam: m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g²,
  *    w ← w − rate · m̂ / (√v̂ + ε), m̂ and v̂ corrected for their start at 0, and answers with w.
  *
- * Needs: as `asgd`: asgd or ssp; any redundancy; a parameter server; plain gradient descent, whose learning rate only
- * clients' own steps have.
+ * Needs: as `asgd`: asgd or ssp; any redundancy; a parameter server; plain gradient descent at a rate that stays
+ * (`--gradient-descent sgd`), by which the server tells the gradients; only clients' own steps have it.
  *
  * Sends: as `asgd`: 8d · n / local_steps bytes per step over the whole cluster.
  *

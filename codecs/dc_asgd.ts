@@ -11,8 +11,8 @@ import { requireAtLeast, requireBelowOne, requireOneOf } from "./compressors/ind
  *    cheapest picture of how the gradient would have changed, and takes w ← w − η (…).
  * 3. λ stays, or is λ₀ / √(MS + 1e-7) for each value, MS ← 0.95 MS + 0.05 g².
  *
- * Needs: as `asgd`: asgd or ssp; any redundancy; a parameter server; plain gradient descent, whose learning rate the
- * gradients are told by.
+ * Needs: as `asgd`: asgd or ssp; any redundancy; a parameter server; plain gradient descent at a rate that stays
+ * (`--gradient-descent sgd`), by which the server tells the gradients.
  *
  * Sends: as `asgd`: 8d · n / local_steps bytes per step over the whole cluster.
  *

@@ -2,7 +2,6 @@ import {
   Codec,
   OwnBlocks,
   PARAMETER_SERVER,
-  PsgdError,
   netEncapsulation,
   requireId,
   requireList,
@@ -54,7 +53,7 @@ export class DcQsgdServer extends Codec {
     const [, nodeId, bytes] = requireList(content, isQuestion ? 2 : 3);
     requireId(nodeId, this.settings.nodes, "node id");
     if (!isQuestion) {
-      const gradient = seen(this.#quantizer, requireBinary(bytes), tensors, size);
+      const gradient = seen(this.#quantizer, bytes, tensors, size);
       for (let i = 0; i < size; i++) this.#way[i] -= gradient[i];
       return undefined;
     }
@@ -100,7 +99,7 @@ export class DcQsgdClient extends Codec {
   override receiveBlocks(content: unknown): NetEncapsulation | undefined {
     const { size, tensors } = this.layout;
     const [bytes] = requireList(content, 1);
-    const way = seen(this.#quantizer, requireBinary(bytes), tensors, size);
+    const way = seen(this.#quantizer, bytes, tensors, size);
     const gradient = this.#gradient;
     if (gradient === undefined) return undefined;
     this.#gradient = undefined;
@@ -115,9 +114,4 @@ export class DcQsgdClient extends Codec {
   override dispose(): void {
     this.#ownBlocks.clear();
   }
-}
-
-function requireBinary(bytes: unknown): Uint8Array {
-  if (bytes instanceof Uint8Array) return bytes;
-  throw new PsgdError("WIRE_MALFORMED", `quantized vector: expected bytes, got ${typeof bytes}`);
 }

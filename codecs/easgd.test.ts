@@ -1,7 +1,7 @@
 import { describeCodec } from "@psgd/harness";
 import { describe, expect, it } from "vitest";
 import { EasgdClient } from "./easgd.js";
-import { Cluster, answerOf, shuffled } from "./testing/cluster.js";
+import { Cluster, shuffled } from "./testing/cluster.js";
 
 describe("EASGD", () => {
   it("moves node and centre towards each other by the same, in the order of visits", () => {
@@ -26,18 +26,6 @@ describe("EASGD", () => {
         expect(results[to]![0]).toBeCloseTo(own({ node: to })[0] - delta, 4);
       }
     }
-  });
-
-  it("leaves a state alone that it was given", () => {
-    const create = (): Cluster =>
-      new Cluster({ codec: EasgdClient, server: EasgdClient.server, nodeCount: 2, size: 1 });
-    const [first, second] = [create(), create()];
-    answerOf(first.server, [0, Float32Array.of(8)]);
-    const state = first.server!.exportState();
-    const before = structuredClone(state);
-    second.server!.importState(state);
-    answerOf(second.server, [1, Float32Array.of(-8)]);
-    expect(state).toEqual(before);
   });
 
   it("keeps the sum of all nodes and the centre", () => {

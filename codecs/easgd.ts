@@ -33,7 +33,8 @@ import { requireAtLeast, requireWhole } from "./compressors/index.js";
  * - `beta` (number from 0, default 0.9): α = beta / n; more: nodes are nearer to each other.
  *
  * Source: Zhang et al. 2015, arXiv 1412.6651, Algorithm 1 (asynchronous EASGD). The client sends and is told δ, where the
- * paper's reads c: so the centre moves by exactly what the client does.
+ * paper's reads c: so the centre moves by exactly what the client does. Its x is the one before the step at hand, here it is
+ * the one after it.
  */
 
 /** Holds the centre. */

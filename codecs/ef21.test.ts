@@ -42,6 +42,24 @@ describe("EF21", () => {
       expect(value).toBeCloseTo((same({ node: 0 })[i] + same({ node: 1 })[i]) / 2, 6);
   });
 
+  it("knows a gradient whatever becomes of the learning rate", () => {
+    const cluster = new Cluster({
+      ...{ codec: Ef21, nodeCount: 2, size: 10 },
+      parameters: { fraction: 0.2 },
+    });
+    for (let step = 0; step < 10; step++) {
+      cluster.learningRate = 0.05 / Math.sqrt(step + 1);
+      const [result] = cluster.runStep(step, ({ node }) =>
+        input({ node, step: 0 }).map((value) => cluster.learningRate * value),
+      );
+      if (step < 4) continue;
+      for (const [i, value] of result!.entries()) {
+        const mean = (input({ node: 0, step: 0 })[i] + input({ node: 1, step: 0 })[i]) / 2;
+        expect(value, `step ${step}`).toBeCloseTo(cluster.learningRate * mean, 6);
+      }
+    }
+  });
+
   it("gives all nodes the same bits, in every order", () => {
     const outcomes = new Set<string>();
     inEveryOrder((pick) => {

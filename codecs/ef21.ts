@@ -13,7 +13,7 @@ import {
  * Algorithm
  * 1. A node has sent hᵢ so far, which is 0 at first. It sends c, the largest values of gᵢ − hᵢ; hᵢ ← hᵢ + c.
  * 2. With the packets of all nodes, each takes h ← h + mean of c, in order of node ids: all have the same bits.
- * 3. h is the result.
+ * 3. The result is η h, η the learning rate.
  *
  * Needs: ssgd or asgd (a step waits for all nodes in both); any redundancy, a node sends the mean of its own blocks; no
  * server. Gradients that change slowly from step to step: large batches.
@@ -46,7 +46,9 @@ export class Ef21 extends CompressedGradients {
   protected override compress(gradient: Float32Array): Compressed {
     const own = this.#own;
     const { tensors, size } = this.layout;
-    for (let i = 0; i < size; i++) gradient[i] -= own[i];
+    // What codecs are given is times the learning rate; a picture of that would be wrong wherever the rate changes.
+    const scale = 1 / this.learningRate;
+    for (let i = 0; i < size; i++) gradient[i] = scale * gradient[i] - own[i];
     const packet = this.#chain.encode(gradient, tensors, this.random);
     const decoded = this.#chain.decode(packet, size, tensors);
     for (const [i, position] of decoded.positions!.entries()) own[position] += decoded.values[i];
@@ -54,8 +56,11 @@ export class Ef21 extends CompressedGradients {
   }
 
   protected override resultOf(change: Float32Array): Float32Array {
-    for (let i = 0; i < change.length; i++) this.#mean[i] += change[i];
-    return this.#mean;
+    for (let i = 0; i < change.length; i++) {
+      this.#mean[i] += change[i];
+      change[i] = this.learningRate * this.#mean[i];
+    }
+    return change;
   }
 
   override exportState(): unknown {

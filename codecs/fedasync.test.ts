@@ -59,16 +59,6 @@ describe("FedAsync", () => {
     );
   });
 
-  it("leaves a state alone that it was given", () => {
-    const [first, second] = [job(), job()];
-    visit(first, 8, 0);
-    const state = first.server!.exportState();
-    const before = structuredClone(state);
-    second.server!.importState(state);
-    visit(second, 2, 0);
-    expect(state).toEqual(before);
-  });
-
   it("holds clients near the model that they began with", () => {
     const cluster = job({ local_steps: 100, rho: 2 });
     cluster.weightsOf(0).set([3]);

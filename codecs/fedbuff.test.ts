@@ -38,18 +38,6 @@ describe("FedBuff", () => {
     expect(results).toEqual([0, 0, 2]);
   });
 
-  it("leaves a state alone that it was given", () => {
-    const [first, second] = [job({ buffer: 1 }), job({ buffer: 1 })];
-    const visit = (cluster: Cluster): unknown =>
-      answerOf(cluster.server, [0, Float32Array.of(8), 0]);
-    visit(first);
-    const state = first.server!.exportState();
-    const before = structuredClone(state);
-    second.server!.importState(state);
-    visit(second);
-    expect(state).toEqual(before);
-  });
-
   it("sends its way, from the model that it was given", () => {
     const cluster = job({ buffer: 1, server_rate: 1 }, 2);
     const first = cluster.runStep(0, ({ node }) => [10 * (node + 1)]);

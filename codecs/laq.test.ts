@@ -57,6 +57,27 @@ describe("LAQ", () => {
     expect(skips.length).toBeGreaterThan(10);
   });
 
+  it("has nothing to say where only the learning rate changes", () => {
+    const cluster = job({ bits: 8, laziness: 0 });
+    for (let step = 0; step < 40; step++) {
+      // Gradients that stay the same; after some steps the rate is a quarter.
+      cluster.learningRate = step < 30 ? 0.05 : 0.0125;
+      const results = cluster.runStep(step, ({ node }) =>
+        gaussian(`${node}`, 12).map((value) => cluster.learningRate * value),
+      );
+      const said = cluster.sent
+        .splice(0)
+        .filter(({ to, content }) => to < 0 && (content as unknown[])[2] !== null);
+      if (step < 30) continue;
+      expect(said, `step ${step}`).toEqual([]);
+      for (const result of results)
+        for (const [i, value] of result!.entries()) {
+          const sum = [0, 1, 2].reduce((all, node) => all + gaussian(`${node}`, 12)[i], 0);
+          expect(value, `step ${step}`).toBeCloseTo((cluster.learningRate * sum) / 3, 3);
+        }
+    }
+  });
+
   it("gives all nodes the same, in every order", () => {
     const outcomes = new Set<string>();
     inEveryOrder((pick) => {

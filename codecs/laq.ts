@@ -25,17 +25,17 @@ import { BitReader, BitWriter } from "./compressors/bits.js";
  *
  * Algorithm
  * 1. A node rounds its gradient gᵢ to Q, on a grid around what it sent last, qᵢ: R = max|gᵢ − qᵢ|, steps of 2 R / (2^b − 1).
- * 2. It sends the change Q − qᵢ if ‖Q − qᵢ‖² is at least ξ / (D η²) · Σ of the last D squared ways of the model
+ * 2. It sends the change Q − qᵢ if ‖Q − qᵢ‖² is more than ξ / (D η²) · Σ of the last D squared ways of the model
  *    + 3 (‖gᵢ − Q‖² + that of its last message), or if it has been silent for C steps; then qᵢ ← Q. Else it says that it
  *    sends nothing.
- * 3. The server has S, the sum of all qᵢ. It adds what came, and sends S / n, which is the gradient that all apply.
+ * 3. The server has S, the sum of all qᵢ. It adds what came, and sends S / n; the result is η S / n, η the learning rate.
  *
  * Needs: ssgd or asgd (a step waits for all nodes in both); any redundancy, a node sends the mean of its own blocks; a
  * parameter server; plain gradient descent (`--gradient-descent sgd`), and gradients that change slowly: large batches.
  *
  * Sends: `[nodeId, step, null]` or `[nodeId, step, [R, codes]]` up, 4 + d · b / 8 bytes; `[step, mean]` down, 4d bytes.
  *
- * State: nodes qᵢ, the last error and D ways, 4d bytes; the server S and the messages of a step, 4d · (n + 1) bytes.
+ * State: nodes qᵢ, the last error and D ways, 4d bytes; the server S and the messages of a step, 4d · (n + 2) bytes.
  *
  * Error feedback: another kind: what rounding left out of qᵢ is part of the next change.
  *
@@ -114,7 +114,7 @@ export class LaqClient extends Codec {
   readonly #laziness = requireAtLeast(0, this.settings.param("laziness", 0.8), "laziness");
   readonly #maxSilence = requireWhole(1, this.settings.param("max_silence", 100), "max_silence");
   readonly #ownBlocks = new OwnBlocks(this.settings.nodeToBlocks[this.nodeId].length);
-  /** What the server knows of this node's gradient; times the learning rate, as all that codecs are given. */
+  /** What the server knows of this node's gradient. */
   #sent = new Float32Array(this.layout.size);
   #sentError = 0;
   #silence = 0;
@@ -127,7 +127,9 @@ export class LaqClient extends Codec {
     if (gradient === undefined) return undefined;
     const { step } = block;
     this.#awaitedStep = step;
-    const change = gradient.map((value, i) => value - this.#sent[i]);
+    // What codecs are given is times the learning rate; a picture of that would be old wherever the rate changes.
+    const rate = this.learningRate;
+    const change = gradient.map((value, i) => value / rate - this.#sent[i]);
     const encoded = encode(change, this.#bits);
     const rounded = decode(encoded, this.#bits, change.length);
     let length = 0;
@@ -136,10 +138,9 @@ export class LaqClient extends Codec {
       length += rounded[i] ** 2;
       error += (change[i] - rounded[i]) ** 2;
     }
-    // The learning rate is in all of these alike.
-    const way = this.#ways.reduce((sum, square) => sum + square, 0);
-    const least = (this.#laziness / this.#memory) * way + 3 * (error + this.#sentError);
-    if (length < least && ++this.#silence < this.#maxSilence)
+    const way = this.#ways.reduce((sum, square) => sum + square, 0) / rate ** 2;
+    const most = (this.#laziness / this.#memory) * way + 3 * (error + this.#sentError);
+    if (length <= most && ++this.#silence < this.#maxSilence)
       return netEncapsulation(PARAMETER_SERVER, [this.nodeId, step, null]);
     for (let i = 0; i < rounded.length; i++) this.#sent[i] += rounded[i];
     this.#sentError = error;
@@ -152,10 +153,10 @@ export class LaqClient extends Codec {
     requireVector(mean, this.layout.size, "mean gradient");
     if (step !== this.#awaitedStep) return;
     this.#awaitedStep = undefined;
-    let way = 0;
-    for (const value of mean) way += value * value;
+    const result = mean.map((value) => this.learningRate * value);
+    const way = result.reduce((sum, value) => sum + value * value, 0);
     this.#ways = [way, ...this.#ways].slice(0, this.#memory);
-    this.setResult(mean);
+    this.setResult(result);
   }
 
   override dispose(): void {

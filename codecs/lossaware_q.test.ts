@@ -49,6 +49,22 @@ describe("LossAwareQ", () => {
     expect(exact).toBeGreaterThan(30);
   });
 
+  it.each([3, 4, 8])("answers on the very grid that it has chosen, with %i bits", (bits) => {
+    // The scale may be such that the ends of the grid are not used: the steep value is met exactly all the same.
+    const cluster = new Cluster({
+      ...{ codec: LossAwareClient, server: LossAwareServer, nodeCount: 1, size: 3 },
+      parameters: { bits },
+    });
+    cluster.server!.importState({
+      model: Float32Array.of(0.5, 0.3, -0.2),
+      square: Float32Array.of(1e-8, 1e8, 1e-8),
+    });
+    for (let step = 0; step < 100; step++) {
+      const [result] = cluster.runStep(step, () => [0, 0, 0]);
+      expect(result![1], `step ${step}`).toBeCloseTo(0.3, 3);
+    }
+  });
+
   it.each([1, 9])("refuses %i bits", (bits) => {
     const create = (): Cluster =>
       new Cluster({

@@ -1,7 +1,8 @@
 import type { NodeId } from "@psgd/core";
 import { requireWholeBetween, type Quantizer } from "./compressors/index.js";
 import { QuantizedServer } from "./quantized/answering-server.js";
-import { gridQuantizer, wholeGrid } from "./quantized/grid-quantizer.js";
+import type { Fit } from "./quantized/alternating.js";
+import { gridQuantizer, packFits, wholeGrid } from "./quantized/grid-quantizer.js";
 import { QuantizedModelClient } from "./quantized/quantized-model.js";
 
 /*
@@ -56,19 +57,20 @@ export class LossAwareServer extends QuantizedServer {
       const g = gradient[i] / rate;
       this.#square[i] = 0.9 * this.#square[i] + 0.1 * g * g;
     }
+    const fits = this.layout.tensors.map(({ offset, size }) =>
+      this.#fit(
+        model.subarray(offset, offset + size),
+        this.#square.subarray(offset, offset + size),
+      ),
+    );
+    return packFits(fits, this.#bits);
+  }
+
+  #fit(weights: Float32Array, square: Float32Array): Fit {
     const levels = 2 ** (this.#bits - 1) - 1;
-    const rounded = new Float32Array(model.length);
-    for (const { offset, size } of this.layout.tensors) {
-      const end = offset + size;
-      const scale = this.#scaleOf(
-        model.subarray(offset, end),
-        this.#square.subarray(offset, end),
-        levels,
-      );
-      for (let i = offset; i < end; i++) rounded[i] = scale * this.#round(model[i], scale, levels);
-    }
-    // What already lies on a grid is written on it as it is, but for the scale's last bits.
-    return this.up.encode(rounded, this.layout.tensors, this.random);
+    const scale = this.#scaleOf(weights, square, levels);
+    const places = Uint8Array.from(weights, (value) => levels + this.#round(value, scale, levels));
+    return { scale, places };
   }
 
   #scaleOf(weights: Float32Array, square: Float32Array, levels: number): number {
@@ -105,7 +107,7 @@ export class LossAwareServer extends QuantizedServer {
 
   override importState(state: unknown): void {
     const saved = state as { model: Float32Array | undefined; square: Float32Array };
-    this.#model = saved.model;
+    this.#model = saved.model?.slice();
     this.#square = saved.square.slice();
   }
 }

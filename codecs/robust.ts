@@ -33,8 +33,9 @@ import {
  *    sends it to all. With more than f left out as not finite it fails.
  *
  * Needs: ssgd or asgd (a step waits for all nodes in both); any redundancy, a node sends the mean of its own blocks; a
- * parameter server; honest nodes whose data are alike, as an aggregator takes who differs for who lies. A node that sends
- * nothing holds all up, and one that sends in the name of another is not found out.
+ * parameter server; honest nodes whose data are alike, as an aggregator takes who differs for who lies; one codec for the
+ * model, as one for each tensor would judge each by itself. A node that sends nothing holds all up, and one that sends in
+ * the name of another is not found out.
  *
  * Sends: `[nodeId, gradient, step]` up, `[gradient, step]` down: 8d · n bytes per step over the whole cluster.
  *
@@ -47,8 +48,8 @@ import {
  *   "median"): Krum takes one node's gradient; the mean stands nobody who lies.
  * - `byzantine` (whole number from 0, default 1): nodes that may lie: n must be at least 2 f + 1, for Krum 2 f + 3.
  * - `chosen` (whole number from 1, default 2): gradients that multi-Krum takes the mean of; the usual choice is n − f.
- * - `radius` (number from 0, default 1): what a gradient times the learning rate may differ from the last result in centered
- *   clipping.
+ * - `radius` (number from 0, default 1): τ of centered clipping: how far from the last result a gradient times the learning
+ *   rate counts in full, in each of three rounds. A good one is a little more than honest nodes differ by; far more is the mean.
  *
  * Source: of each aggregator in its file in `aggregators/`.
  */

@@ -99,7 +99,7 @@ export class ScaffoldServer extends Codec {
       contributions: Map<NodeId, Contribution>;
     };
     this.#step = saved.step;
-    this.#model = saved.model;
+    this.#model = saved.model?.slice();
     this.#control.set(saved.control);
     this.dispose();
     for (const [node, contribution] of saved.contributions)

@@ -113,7 +113,7 @@ export class Sgp extends Codec {
 
   override importState(state: unknown): void {
     const saved = state as { x: Float32Array | undefined; p: number };
-    this.#x = saved.x;
+    this.#x = saved.x?.slice();
     this.#p = saved.p;
   }
 

@@ -17,7 +17,7 @@ import {
  * 3. Only the fragment takes the outer step; in the job's last step all do.
  *
  * Needs: ssgd or asgd (an exchange waits for all nodes in both); any redundancy, a node then takes the mean of its own
- * blocks for its model; no server.
+ * blocks for its model; no server; one codec for the model, as with one for each tensor all have their turn at once.
  *
  * Sends: `[node, step, [packet …]]`: (d / 2 + 4d / 512) · n · (n − 1) / local_steps bytes per step over the whole cluster; at most
  * about one fragment of it at once.

@@ -46,7 +46,7 @@ export class TqnServer extends QuantizedServer {
   }
 
   override importState(state: unknown): void {
-    this.#model = state as Float32Array | undefined;
+    this.#model = (state as Float32Array | undefined)?.slice();
   }
 }
 

@@ -4,7 +4,8 @@ const ROUNDS = 3;
 
 /**
  * From the last result on, the mean of what all vectors add to it, none of which counts for more than a length of τ
- * (Karimireddy et al. 2021, arXiv 2012.10333, section 4): n nodes cannot move it by more than τ, f of them by f τ / n.
+ * (Karimireddy et al. 2021, arXiv 2012.10333, section 4); three times. In each round n nodes cannot move it by more than τ,
+ * f of them by f τ / n.
  *
  * @param radius - τ, in the unit of what is aggregated: learning rate times gradient
  */

@@ -1,18 +1,23 @@
 import type { Random } from "@psgd/core";
 
+/** A tensor on a grid: its scale, and for each value its place. */
+export interface Fit {
+  readonly scale: number;
+  readonly places: Uint8Array;
+}
+
 /**
  * α · b, b on a grid, near x: the scale and the places are made better for each other in turns, α ← ⟨b, x⟩ / (⟨b, b⟩ + ε),
  * b ← x / α rounded at random to one of the two neighbours on the grid (Parallel-SGD's `tqn`, `sgq` and `laq`).
  *
  * @param grid - ascending
- * @returns the scale, and for each value its place on the grid
  */
 export function fitScale(
   values: Readonly<Float32Array>,
   grid: readonly number[],
   rounds: number,
   random: Random,
-): { readonly scale: number; readonly places: Uint8Array } {
+): Fit {
   let largest = 0;
   for (const value of values) largest = Math.max(largest, Math.abs(value));
   let scale = largest / grid[grid.length - 1];

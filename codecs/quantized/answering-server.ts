@@ -2,7 +2,6 @@ import {
   Codec,
   OwnBlocks,
   PARAMETER_SERVER,
-  PsgdError,
   netEncapsulation,
   requireId,
   requireList,
@@ -35,7 +34,7 @@ export abstract class QuantizedClient extends Codec {
 
   override receiveBlocks(content: unknown): void {
     const [answer] = requireList(content, 1);
-    const values = seen(this.down, requireBinary(answer), this.layout.tensors, this.layout.size);
+    const values = seen(this.down, answer, this.layout.tensors, this.layout.size);
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
     this.setResult(this.resultOf(values));
@@ -62,15 +61,10 @@ export abstract class QuantizedServer extends Codec {
     const [nodeId, bytes] = requireList(content, 2);
     requireId(nodeId, this.settings.nodes, "node id");
     const { size, tensors } = this.layout;
-    const gradient = seen(this.up, requireBinary(bytes), tensors, size);
+    const gradient = seen(this.up, bytes, tensors, size);
     return netEncapsulation(nodeId, [this.answerTo(nodeId, gradient)]);
   }
 
   /** @param gradient - what was decoded, times the learning rate; may be kept */
   protected abstract answerTo(nodeId: NodeId, gradient: Float32Array): Uint8Array;
-}
-
-function requireBinary(bytes: unknown): Uint8Array {
-  if (bytes instanceof Uint8Array) return bytes;
-  throw new PsgdError("WIRE_MALFORMED", `quantized vector: expected bytes, got ${typeof bytes}`);
 }

@@ -1,7 +1,8 @@
 import { PsgdError } from "@psgd/core";
 import { BitReader, BitWriter } from "../compressors/bits.js";
+import { joined } from "../compressors/linear.js";
 import { readScales, requireBytes, type Quantizer, type Segment } from "../compressors/index.js";
-import { fitScale } from "./alternating.js";
+import { fitScale, type Fit } from "./alternating.js";
 
 /** Values on a grid, each tensor with a scale of its own: 4 bytes per tensor and ⌈d · bits / 8⌉. */
 export function gridQuantizer(name: string, grid: readonly number[], rounds: number): Quantizer {
@@ -13,11 +14,7 @@ export function gridQuantizer(name: string, grid: readonly number[], rounds: num
       const fits = segments.map(({ offset, size }) =>
         fitScale(values.subarray(offset, offset + size), grid, rounds, random),
       );
-      return packed(
-        fits.map(({ scale }) => scale),
-        fits.map(({ places }) => places),
-        bits,
-      );
+      return packFits(fits, bits);
     },
     decode(bytes, segments, values) {
       requireBytes(bytes, 4 * segments.length + Math.ceil((values.length * bits) / 8), name);
@@ -37,20 +34,13 @@ export function gridQuantizer(name: string, grid: readonly number[], rounds: num
   };
 }
 
-/** Scales, then places of `bits` each. */
-function packed(
-  scales: readonly number[],
-  places: readonly Uint8Array[],
-  bits: number,
-): Uint8Array {
-  const size = places.reduce((sum, each) => sum + each.length, 0);
+/** Scales, then places of `bits` each: what the quantizer of such a grid decodes. */
+export function packFits(fits: readonly Fit[], bits: number): Uint8Array {
+  const size = fits.reduce((sum, { places }) => sum + places.length, 0);
   const writer = new BitWriter((size * bits) / 8 + 4);
-  for (const each of places) for (const place of each) writer.write(place, bits);
-  const codes = writer.finish();
-  const bytes = new Uint8Array(4 * scales.length + codes.length);
-  bytes.set(new Uint8Array(Float32Array.from(scales).buffer));
-  bytes.set(codes, 4 * scales.length);
-  return bytes;
+  for (const { places } of fits) for (const place of places) writer.write(place, bits);
+  const scales = Float32Array.from(fits, ({ scale }) => scale);
+  return joined(scales, writer.finish());
 }
 
 /** Whole numbers from −k to k. */
@@ -59,13 +49,19 @@ export function wholeGrid(bits: number): readonly number[] {
   return Array.from({ length: 2 * k + 1 }, (_, i) => i - k);
 }
 
-/** What a quantizer makes of a vector, as others will see it. */
+/**
+ * What a quantizer makes of a vector, as others will see it.
+ * @param bytes - from another node, so perhaps not what the quantizer returns
+ * @throws {PsgdError} WIRE_MALFORMED
+ */
 export function seen(
   quantizer: Quantizer,
-  bytes: Uint8Array,
+  bytes: unknown,
   segments: readonly Segment[],
   size: number,
 ): Float32Array {
+  if (!(bytes instanceof Uint8Array))
+    throw new PsgdError("WIRE_MALFORMED", `quantized vector: expected bytes, got ${typeof bytes}`);
   const values = new Float32Array(size);
   quantizer.decode(bytes, segments, values);
   return values;

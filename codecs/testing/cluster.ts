@@ -52,6 +52,8 @@ export class Cluster {
   readonly server: Codec | undefined;
   /** All messages sent so far. */
   readonly sent: Message[] = [];
+  /** Of the step at hand, on all nodes. */
+  learningRate = 0.05;
   readonly #inFlight: Message[] = [];
   readonly #weights = new Map<NodeId, Float32Array>();
 
@@ -80,7 +82,7 @@ export class Cluster {
         random: seededRandom(nodeId),
         log: options.log ?? SILENT,
         currentWeights: () => weights,
-        learningRate: () => 0.05,
+        learningRate: () => this.learningRate,
       });
     };
     this.nodes = this.settings.nodes.map((node) => create(options.codec, node));
