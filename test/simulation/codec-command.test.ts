@@ -115,6 +115,20 @@ describe("psgd codec", () => {
     expect((await run.exit(60_000)).code, run.output).toBe(0);
   });
 
+  it("test lets a call that awaits something take no longer than `--codec-timeout` says", async () => {
+    const path = await buggy(
+      "patient",
+      "override receiveBlocks({ block, data }: { block: unknown; data: unknown }): void {",
+      `override async receiveBlocks({ block, data }: { block: unknown; data: unknown }): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, 1_000));`,
+    );
+    const args = ["--sync", "ssgd", "--seeds", "1", "--codec-timeout", "0.2"];
+    await using run = psgd("codec", "test", path, ...args);
+    expect((await run.exit(60_000)).code, run.output).toBe(13);
+    expect(run.stdout).toContain("receiveBlocks: expected an answer within 200 ms, got none");
+    expect(run.stdout).toContain("or raise `--codec-timeout`");
+  });
+
   it("test lets a codec print: beside the JSON, and more than its reader takes", async () => {
     const path = await buggy(
       "chatty",

@@ -69,6 +69,14 @@ export function withCodecTestArguments(parser: Argv): Argv {
       default: 500,
       describe: "seeds in the simulated cluster, each with other faults",
     })
+    .option(
+      "codec-timeout",
+      withUnderscores("codec-timeout", {
+        type: "number",
+        default: 5,
+        describe: "seconds one call of the codec may take",
+      }),
+    )
     .option("page", {
       type: "string",
       requiresArg: true,
@@ -95,6 +103,7 @@ export async function runCodecExamination(args: Arguments): Promise<number> {
     redundancy: whole("redundancy"),
     seed: whole("seed"),
     seedCount: whole("seeds"),
+    callTimeoutMs: callTimeoutMsOf(args, faults),
     parameters: parametersOf(args["param"] as readonly string[], faults),
   };
   throwFaults(faults);
@@ -126,6 +135,14 @@ export async function runCodecExamination(args: Arguments): Promise<number> {
     process.stdout.write(`${JSON.stringify({ codec: codec.name, reports })}\n`);
   const isWrong = reports[0]!.findings.some(({ verdict }) => verdict === "wrong");
   return isWrong ? exitCodeOf("CODEC_WRONG_RESULT") : EXIT_CODES.done;
+}
+
+/** `--codec-timeout`, which commands for codecs share. */
+export function callTimeoutMsOf(args: Arguments, faults: string[]): number {
+  const seconds = args["codec-timeout"];
+  if (typeof seconds !== "number" || !(seconds > 0 && seconds < 1e6))
+    faults.push(`\`--codec-timeout\`: expected seconds, more than 0, got ${String(seconds)}`);
+  return 1000 * (seconds as number);
 }
 
 /** @throws {PsgdError} SETTINGS_INVALID if there are any */

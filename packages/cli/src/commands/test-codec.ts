@@ -13,6 +13,7 @@ import { SYNC_POLICIES, type SyncPolicyName } from "@psgd/sgd";
 import { pairCodecs } from "../choose-codecs.js";
 import { EXIT_CODES } from "../exit-codes.js";
 import { parametersOf, withUnderscores } from "../job-options.js";
+import { callTimeoutMsOf } from "./codec-test.js";
 
 /** What a test script defines at its top; arguments override it. */
 export interface CodecTestDefinition {
@@ -101,8 +102,7 @@ export async function runCodecTest(
       ...definition.parameters,
       ...parametersOf(args["param"] as readonly string[], faults),
     },
-    callTimeoutMs:
-      1000 * number("codec-timeout", "seconds, more than 0", (value) => value > 0 && value < 1e6),
+    callTimeoutMs: callTimeoutMsOf(args, faults),
     layout: layoutOf(definition.weightsShapes.map((shape, i) => ({ name: `tensor_${i}`, shape }))),
     ...(tolerance === undefined ? {} : { tolerance }),
     ...(agreement === undefined ? {} : { agreement }),

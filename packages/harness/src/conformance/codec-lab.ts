@@ -21,6 +21,8 @@ export interface LabSubject {
   readonly redundancy: number;
   readonly parameters: CodecParameters;
   readonly seed: number;
+  /** Real milliseconds that one call of the codec may take. */
+  readonly callTimeoutMs: number;
 }
 
 /** One experiment. */
@@ -84,7 +86,7 @@ export class CodecLab {
 
   /** @throws {PsgdError} what the codec is guilty of */
   async run(experiment: Experiment): Promise<Observation> {
-    const { codec, sync, seed, parameters } = this.subject;
+    const { codec, sync, seed, parameters, callTimeoutMs } = this.subject;
     const { rounds, size = SIZE, wrap = (same: CodecClass): CodecClass => same } = experiment;
     const delta = experiment.delta ?? (({ round, blockId }) => this.gaussian(size, round, blockId));
     const results = new Map<NodeId, Float32Array[]>();
@@ -102,7 +104,7 @@ export class CodecLab {
           parameters,
           seed: experiment.codecSeed ?? seed,
         }),
-        ...{ sync, perTensor: false, agreement: "none", tolerance: Infinity, callTimeoutMs: 2000 },
+        ...{ sync, perTensor: false, agreement: "none", tolerance: Infinity, callTimeoutMs },
         layout: layoutOf([{ name: "w", shape: [4, size / 4] }]),
         seed: experiment.codecSeed ?? seed,
         ...(experiment.choose === undefined ? {} : { choose: experiment.choose }),

@@ -25,6 +25,8 @@ export interface CodecExamination {
   readonly seed?: number;
   /** Seeds in the simulated cluster, each with other faults. @defaultValue 500 */
   readonly seedCount?: number;
+  /** Real milliseconds that one call may take; the simulated cluster has a time of its own. @defaultValue 5000 */
+  readonly callTimeoutMs?: number;
 }
 
 /**
@@ -42,6 +44,7 @@ export async function examineCodec(examination: CodecExamination): Promise<reado
     redundancy: examination.redundancy ?? 1,
     parameters: examination.parameters ?? {},
     seed: examination.seed ?? 1,
+    callTimeoutMs: examination.callTimeoutMs ?? 5000,
   });
   const runs = await examineRuns(lab);
   const findings = [...runs.findings];

@@ -74,7 +74,7 @@ describe("training curves", () => {
     const samples = { train: clouds(500, "train"), test: clouds(200, "test") };
     const lab = new CodecLab({
       ...{ codec: Mean, serverCodec: undefined, sync: "ssgd", parameters: {} },
-      ...{ nodeCount: 3, redundancy: 1, seed: 1 },
+      ...{ nodeCount: 3, redundancy: 1, seed: 1, callTimeoutMs: 5000 },
     });
     const { codec, uncompressed, links, tensors, staleness } = await trainingCurves(lab, samples);
     expect(codec.map(({ step }) => step)).toEqual(uncompressed.map(({ step }) => step));

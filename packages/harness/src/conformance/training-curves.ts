@@ -47,7 +47,15 @@ export async function trainingCurves(
   { subject, server, rule }: CodecLab,
   { train, test }: { readonly train: LabelledSamples; readonly test: LabelledSamples },
 ): Promise<TrainingCurves> {
-  const { codec: codecClass, nodeCount, redundancy, seed, sync, parameters } = subject;
+  const {
+    codec: codecClass,
+    nodeCount,
+    redundancy,
+    seed,
+    sync,
+    parameters,
+    callTimeoutMs,
+  } = subject;
   const assignment = ASSIGNMENTS.iid({ nodeCount, redundancy });
   const { blockCount } = assignment;
   const settingsFor = (stepCount: number): GlobalSettings =>
@@ -74,7 +82,7 @@ export async function trainingCurves(
         ...{ codec: codecClass, server, rule },
         settings: perTensor ? settingsFor(STEPS_BY_TENSOR) : settings,
         ...{ sync, layout, perTensor, seed, agreement: "none" },
-        ...{ tolerance: Infinity, callTimeoutMs: 5000 },
+        ...{ tolerance: Infinity, callTimeoutMs },
         probe: {
           start: new Float32Array(layout.size),
           delta: ({ round, blockId, weights }) => delta(weights, round, blockId),
