@@ -8,7 +8,13 @@ export default {
     },
     "packages/*": { project: ["src/**/*.ts"] },
     "packages/cli": {
-      entry: ["src/psgd.ts", "src/quickstart.ts", "src/node-process.ts", "src/node-thread.ts"],
+      entry: [
+        "src/psgd.ts",
+        "src/quickstart.ts",
+        "src/node-process.ts",
+        "src/node-thread.ts",
+        "src/node-watchdog-thread.ts",
+      ],
       project: ["src/**/*.ts"],
     },
     "packages/tooling": { entry: ["*.{js,cjs}"] },
