@@ -306,6 +306,34 @@ describe("submitting", () => {
   });
 });
 
+describe("a submitter whose connection is closed", () => {
+  it("learns that it is cut off, and does not wait for ever", async () => {
+    const at = cluster();
+    const workers = await at.workers("a", "b", "c");
+    const { client, vanish } = await at.client();
+    const jobId = await at.clock.run(at.submit(client, endlessJob, workers));
+    const { outcome } = at.follow(client, jobId, endlessJob, workers);
+    await vanish();
+    const { error } = await at.clock.run(outcome, 60_000);
+    expect(error?.message).toMatch(/^NODE_LOST: node 0: /);
+    expect(error?.cause).toMatchObject({ code: "TRANSPORT_CLOSED" });
+  });
+
+  it("hears the first cause when that happens while the job is set up", async () => {
+    const at = cluster();
+    const workers = await at.workers("a", "b", "c");
+    const { client, vanish } = await at.client();
+    workers[1]!.store.beforeWrite = () => sleep(at.clock, 5_000);
+    const submitted = at.submit(client, endlessJob, workers);
+    submitted.catch(() => {});
+    await at.clock.advance(1_000);
+    await vanish();
+    await expect(at.clock.run(submitted, 60_000)).rejects.toThrow(
+      /^NODE_LOST: .* while the job is being set up/,
+    );
+  });
+});
+
 describe("a submitter that is gone", () => {
   it("leaves the packages free for others, also when it goes while the worker reads its own", async () => {
     const at = cluster();
