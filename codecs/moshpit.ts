@@ -22,7 +22,8 @@ import { requireWhole } from "./compressors/index.js";
  *    from it in digit t mod d only.
  * 2. It sends its weights to its group, and takes the mean of the group's, in order of node ids. After d steps without
  *    training, and with n = M^d, all have the mean of all.
- * 3. If somebody of the group stays away longer than a step may wait, the rest goes on without.
+ * 3. If somebody of the group stays away longer than a step may wait, the rest goes on without, in ssgd and asgd alike. One
+ *    that is lost for good ends the job, as with all codecs: no node knows who of the others still counts on it.
  * 4. In the job's last step the group is everybody: the models, which differ until then, become one.
  *
  * Needs: ssgd or asgd; any redundancy, a node then takes the mean of its own blocks for its model; no server.

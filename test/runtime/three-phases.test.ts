@@ -1,4 +1,4 @@
-import { Codec, PsgdError, seededRandom, SILENT, type BlockWeight } from "@psgd/core";
+import { Codec, PsgdError, seededRandom, SILENT, sleep, type BlockWeight } from "@psgd/core";
 import {
   digestsOf,
   fetchResults,
@@ -306,7 +306,54 @@ describe("submitting", () => {
   });
 });
 
+describe("a submitter whose connection is closed", () => {
+  it("learns that it is cut off, and does not wait for ever", async () => {
+    const at = cluster();
+    const workers = await at.workers("a", "b", "c");
+    const { client, vanish } = await at.client();
+    const jobId = await at.clock.run(at.submit(client, endlessJob, workers));
+    const { outcome } = at.follow(client, jobId, endlessJob, workers);
+    await vanish();
+    const { error } = await at.clock.run(outcome, 60_000);
+    expect(error?.message).toMatch(/^NODE_LOST: node 0: /);
+    expect(error?.cause).toMatchObject({ code: "TRANSPORT_CLOSED" });
+  });
+
+  it("hears the first cause when that happens while the job is set up", async () => {
+    const at = cluster();
+    const workers = await at.workers("a", "b", "c");
+    const { client, vanish } = await at.client();
+    workers[1]!.store.beforeWrite = () => sleep(at.clock, 5_000);
+    const submitted = at.submit(client, endlessJob, workers);
+    submitted.catch(() => {});
+    await at.clock.advance(1_000);
+    await vanish();
+    await expect(at.clock.run(submitted, 60_000)).rejects.toThrow(
+      /^NODE_LOST: .* while the job is being set up/,
+    );
+  });
+});
+
 describe("a submitter that is gone", () => {
+  it("leaves the packages free for others, also when it goes while the worker reads its own", async () => {
+    const at = cluster();
+    let found = (): void => {};
+    const reading = new Promise<void>((resolve) => (found = resolve));
+    const provide = async (): Promise<undefined> => {
+      await reading;
+      return undefined;
+    };
+    const worker = await at.worker("a", { slots: 2, provide });
+    const single = testJob({ codec: "Plain", nodeCount: 1 });
+    const { say } = await rawLink(at, worker);
+    await say({ type: "canCommit", ...ofNode("left"), protocol: 1 });
+    await say(preCommit("left"));
+    await say({ type: "rollback", ...ofNode("left"), reason: "it is gone" });
+    found();
+    const { error } = await at.run(single, [worker]);
+    expect(error).toBeUndefined();
+  });
+
   it("leaves no lease behind", async () => {
     const at = cluster();
     const worker = await at.worker("a");
@@ -448,6 +495,49 @@ describe("a running job", () => {
 });
 
 describe("what a worker keeps", () => {
+  it("holds no packages of one job only, whether that ran or was rolled back", async () => {
+    const at = cluster();
+    const worker = await at.worker("a");
+    const kept = (): string[] =>
+      [...worker.store.entries.keys()].filter((k) => k.startsWith("packages/"));
+    const single = testJob({ codec: "Plain", nodeCount: 1 });
+    const digests = digestsOf(single.packages);
+    const lasting = [digests.codec_and_sgd_package, digests.data_sample_package].map(packageKey);
+    await at.run(single, [worker]);
+    await at.clock.advance(5_000);
+    expect(kept().sort()).toEqual(lasting.sort());
+
+    const { say, link } = await rawLink(at, worker);
+    await say({ type: "canCommit", ...ofNode("j"), protocol: 1 });
+    await say(preCommit("j"));
+    for (const name of [
+      "global_setting_package",
+      "codec_and_sgd_package",
+      "weights_and_layers_package",
+    ] as const)
+      await say({ type: "package", ...ofNode("j"), name, content: single.packages[name] });
+    expect(kept().length).toBeGreaterThan(2);
+    await Promise.all([link.close(), at.clock.advance(5_000)]);
+    expectIdle([worker]);
+    expect(kept().sort()).toEqual(lasting);
+  });
+
+  it("is there for a job that comes while that of the job before is still being removed", async () => {
+    const at = cluster();
+    const store = new (class extends MemoryStore {
+      override async remove(key: string): Promise<void> {
+        if (key.startsWith("packages/")) await sleep(at.clock, 500);
+        return super.remove(key);
+      }
+    })();
+    store.beforeWrite = (key) => (key.endsWith("/record") ? sleep(at.clock, 1_000) : undefined);
+    const worker = await at.worker("a", { store });
+    const single = testJob({ codec: "Plain", nodeCount: 1, stepCount: 1 });
+    await at.run(single, [worker]);
+    await at.clock.advance(100);
+    expect((await at.run(single, [worker])).error).toBeUndefined();
+  });
+
   it("is not overwritten or deleted by a job under the same id", async () => {
     const at = cluster();
     const worker = await at.worker("a");

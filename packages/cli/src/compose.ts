@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { homedir, hostname, networkInterfaces } from "node:os";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import {
   ENGINES,
@@ -108,14 +108,6 @@ export function nodeWorld(options: { transport: Transport; workDirectory: string
       lineLogger(`Training ${nodeId < 0 ? "ps" : `node-${nodeId}`}`, systemClock, write),
     incarnationSeed: randomBytes(16).toString("hex"),
   };
-}
-
-/** Names by which a `worker.json` may call this machine. */
-export function machineHosts(): string[] {
-  const addresses = Object.values(networkInterfaces()).flatMap((entries) =>
-    (entries ?? []).map(({ address }) => address),
-  );
-  return [hostname(), "localhost", ...addresses];
 }
 
 const download: Download = async (url, onProgress) => {

@@ -112,6 +112,25 @@ describe("saving results", () => {
     ]);
   });
 
+  it("says that the models of the nodes differ, how much, and whose the first is", async () => {
+    await using work = await workDirectory();
+    const lines: string[] = [];
+    const log = { ...SILENT, warn: (line: string) => void lines.push(line) };
+    const weights = (...values: number[]) => new Uint8Array(Float32Array.of(...values).buffer);
+    const of = (nodeId: number, ...values: number[]): NodeResults => {
+      const { record } = results(nodeId, {}, values.join());
+      return { record, files: new Map([["model/weights.bin", weights(...values)]]) };
+    };
+    await save(work.path, "one", [of(0, 3, 4), of(1, 3, 4)], log);
+    expect(lines).toEqual([]);
+    // ‖(3, 4)‖ = 5; the others are 0.5 and 0.1 away.
+    await save(work.path, "three", [of(0, 3, 4), of(1, 3, 4.5), of(2, 3.1, 4)], log);
+    expect(lines).toEqual([
+      "The nodes have ended on different models: job-three/model is that of node 0; " +
+        "the others, up to 10 % of its norm from it: job-three/model-node-1, job-three/model-node-2.",
+    ]);
+  });
+
   it.each(["../escape.csv", "/etc/escape.csv", "model/../../../escape"])(
     "writes nothing outside the directory, whatever a worker calls it: %s",
     async (name) => {

@@ -1,5 +1,5 @@
 import { extname } from "node:path";
-import { errorCode, nodeName, type Logger, type Store } from "@psgd/core";
+import { errorCode, nodeName, type Logger, type NodeId, type Store } from "@psgd/core";
 import type { NodeResults } from "@psgd/runtime";
 
 /** Where the results of a job were put. */
@@ -29,12 +29,16 @@ export async function saveResults(options: {
   const { jobId, results, store, log } = options;
   const directory = `job-${jobId}`;
   const files: string[] = [];
-  const models = new Map<string, string>();
+  const models = new Map<string, KeptModel>();
   let model: string | undefined;
   for (const { record, files: contents } of results) {
     const hasModel = [...contents].some(([path]) => path.startsWith("model/"));
     const hash = hasModel ? record.summary?.modelSha256 : undefined;
     const modelHome = modelDirectory(directory, record.nodeId, hash, models);
+    if (hash !== undefined && modelHome !== undefined) {
+      const weights = contents.get("model/weights.bin");
+      models.set(hash, { home: modelHome, nodeId: record.nodeId, weights });
+    }
     for (const [path, content] of contents) {
       const isModel = path.startsWith("model/");
       if (isModel && modelHome === undefined) continue;
@@ -52,6 +56,7 @@ export async function saveResults(options: {
         );
     }
   }
+  if (models.size > 1) log.warn(differenceText([...models.values()]));
   const manifest = await saveOnce(
     store,
     `${directory}/manifest.json`,
@@ -61,20 +66,47 @@ export async function saveResults(options: {
   return { files, manifest, model };
 }
 
+interface KeptModel {
+  readonly home: string;
+  readonly nodeId: NodeId;
+  /** As in TensorFlow.js' format: 32-bit floats, tensor after tensor. */
+  readonly weights: Uint8Array | undefined;
+}
+
 /** Nodes that ended on the same weights share one model; another model says whose it is. */
 function modelDirectory(
   directory: string,
-  nodeId: number,
+  nodeId: NodeId,
   hash: string | undefined,
-  models: Map<string, string>,
+  models: ReadonlyMap<string, KeptModel>,
 ): string | undefined {
   if (hash === undefined || models.has(hash)) return undefined;
-  const home =
-    models.size === 0
-      ? `${directory}/model`
-      : `${directory}/model-${nodeName(nodeId).replace(" ", "-")}`;
-  models.set(hash, home);
-  return home;
+  return models.size === 0
+    ? `${directory}/model`
+    : `${directory}/model-${nodeName(nodeId).replace(" ", "-")}`;
+}
+
+/** Some codecs let the nodes end on different models: who takes one of them must know that it is one of many. */
+function differenceText([first, ...others]: readonly KeptModel[]): string {
+  const farthest = Math.max(...others.map((other) => distance(first!.weights, other.weights)));
+  const percent = Number.isFinite(farthest)
+    ? `, up to ${Number((100 * farthest).toPrecision(2))} % of its norm from it`
+    : "";
+  const homes = others.map(({ home }) => home).join(", ");
+  return `The nodes have ended on different models: ${first!.home} is that of ${nodeName(first!.nodeId)}; the others${percent}: ${homes}.`;
+}
+
+/** ‖b − a‖ / ‖a‖; NaN where there is nothing to compare. */
+function distance(a: Uint8Array | undefined, b: Uint8Array | undefined): number {
+  if (a === undefined || b?.length !== a.length || a.length % 4 !== 0) return NaN;
+  const [before, after] = [a, b].map((bytes) => new Float32Array(bytes.slice().buffer));
+  let norm = 0;
+  let square = 0;
+  for (const [i, value] of before!.entries()) {
+    norm += value ** 2;
+    square += (after![i]! - value) ** 2;
+  }
+  return Math.sqrt(square / norm);
 }
 
 async function saveOnce(

@@ -1,6 +1,8 @@
 import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { machineHosts } from "./machine-hosts.js";
 import { readWorkerFile } from "./worker-file.js";
 import { workDirectory } from "./work-directory.fixture.js";
 
@@ -15,6 +17,16 @@ describe("worker.json", () => {
       PS: "192.168.1.1",
       Worker: ["192.168.1.2", "192.168.1.3"],
     });
+  });
+
+  it("means the machine where it is read by localhost, and no worker of another", async () => {
+    expect(await read('{"PS": "localhost", "Worker": ["127.0.0.1", "::1", "a"]}')).toEqual({
+      PS: hostname(),
+      Worker: [hostname(), hostname(), "a"],
+    });
+    expect(machineHosts()).toContain(hostname());
+    for (const name of ["localhost", "127.0.0.1", "::1"])
+      expect(machineHosts()).not.toContain(name);
   });
 
   it("needs no parameter server, and may name a machine twice", async () => {

@@ -1,10 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { PsgdError } from "@psgd/core";
 import type { WorkerFile } from "@psgd/runtime";
+import { nameForOthers } from "./machine-hosts.js";
 
 /**
  * Reads a `worker.json`: `{ "PS": "192.168.1.1", "Worker": ["192.168.1.2", "192.168.1.3"] }`, machines by address or
- * by worker name.
+ * by worker name. `localhost` is the machine that the file is read on.
  *
  * @param isRequired - whether the user named the file; otherwise one that is absent means "take who is idle"
  * @throws {PsgdError} SETTINGS_INVALID
@@ -41,7 +42,10 @@ export async function readWorkerFile(
       `${path}: ${faults.join("; ")}; see jobs/worker.example.json`,
     );
   const { PS, Worker } = value as { PS?: string; Worker: string[] };
-  return { PS, Worker };
+  return {
+    PS: PS === undefined ? undefined : nameForOthers(PS),
+    Worker: Worker.map(nameForOthers),
+  };
 }
 
 function faultsOf(value: unknown): string[] {

@@ -86,25 +86,41 @@ export class JobClient {
     return new JobClient(endpoint, options.clock);
   }
 
+  /** Sends; to a worker that cannot be reached any more it goes nowhere, and who listens hears that it is lost. */
   send(address: string, request: WorkerRequest): void {
     let link = this.#links.get(address);
     if (link === undefined || link.isClosed) {
-      link = this.#endpoint.connect(address);
-      this.#links.set(address, link);
-      link.onMessage((value) => {
-        for (const listener of [...this.#listeners]) listener(address, value as WorkerReply);
-      });
-      const onGone = (error: PsgdError): void => {
-        for (const listener of [...this.#lossListeners]) listener(address, error);
-      };
-      link.onLost(onGone);
-      link.onClosed(() =>
-        onGone(
-          new PsgdError("TRANSPORT_CLOSED", `link to ${address}: closed; the worker has stopped`),
-        ),
-      );
+      const connected = this.#connect(address);
+      if (connected === undefined) return;
+      link = connected;
     }
     link.send(request);
+  }
+
+  #connect(address: string): Link | undefined {
+    const onGone = (error: PsgdError): void => {
+      for (const listener of [...this.#lossListeners]) listener(address, error);
+    };
+    let link: Link;
+    try {
+      link = this.#endpoint.connect(address);
+    } catch (error) {
+      // Thrown in the middle of rolling back, it would hide what that is for.
+      if (errorCode(error) !== "TRANSPORT_CLOSED") throw error;
+      onGone(error as PsgdError);
+      return undefined;
+    }
+    this.#links.set(address, link);
+    link.onMessage((value) => {
+      for (const listener of [...this.#listeners]) listener(address, value as WorkerReply);
+    });
+    link.onLost(onGone);
+    link.onClosed(() =>
+      onGone(
+        new PsgdError("TRANSPORT_CLOSED", `link to ${address}: closed; the worker has stopped`),
+      ),
+    );
+    return link;
   }
 
   /** @returns stops listening */

@@ -50,15 +50,18 @@ export class PlanService {
 
   stop(): void {
     this.#process?.process.stop();
+    // Who comes while it ends gets another.
+    this.#process = undefined;
   }
 
   #started(): Running {
     // Another address each time: nothing that is still on its way to the last one shall reach the next.
     const address = `${this.#address}.${this.#startCount++}`;
-    return { address, process: this.#start(address, (reason) => this.#end(reason)) };
+    return { address, process: this.#start(address, (reason) => this.#end(address, reason)) };
   }
 
-  #end(reason: string): void {
+  #end(address: string, reason: string): void {
+    if (this.#process?.address !== address) return;
     this.#process = undefined;
     if (this.#callers.size === 0) return;
     this.#log.warn(`The process of the plans has ended: ${reason}.`);

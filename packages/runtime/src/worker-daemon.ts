@@ -31,6 +31,7 @@ import { NodeRecords } from "./node-records.js";
 import type { PeerMessage } from "./node/mesh.js";
 import type { NodeEvent } from "./node/node-world.js";
 import type { NodeHandle, NodeHost } from "./node-host.js";
+import { PackageShelf } from "./package-shelf.js";
 import { PlanService, type StartPlanProcess } from "./plan-service.js";
 import { nodeKey, packageKey, recordKey, resultKey } from "./worker-store.js";
 import { readWorkerRequest, type WorkerReply } from "./worker-protocol.js";
@@ -76,12 +77,11 @@ export class WorkerDaemon {
   readonly #options: WorkerDaemonOptions;
   readonly #sessions = new Map<string, Session>();
   readonly #attached = new Map<string, Set<Link>>();
-  /** By digest of a package: the last that waits for it. */
-  readonly #obtaining = new Map<string, Promise<void>>();
-  /** Requests that are being worked on. */
+  /** What is being worked on: requests, and tidying up after them. */
   readonly #handling = new Set<Promise<void>>();
   readonly #plans: PlanService | undefined;
   readonly #records: NodeRecords;
+  readonly #shelf: PackageShelf;
   #endpoint: LinkEndpoint | undefined;
   #announcement: Listener | undefined;
   #isStopping = false;
@@ -91,6 +91,7 @@ export class WorkerDaemon {
   private constructor(options: WorkerDaemonOptions) {
     this.#options = options;
     this.#records = new NodeRecords(options);
+    this.#shelf = new PackageShelf(options.store, (digest) => this.#usesPackage(digest));
     const { startPlans: start, log } = options;
     const address = `plans.${options.info.workerId}`;
     this.#plans = start === undefined ? undefined : new PlanService({ address, start, log });
@@ -100,6 +101,7 @@ export class WorkerDaemon {
   static async start(options: WorkerDaemonOptions): Promise<WorkerDaemon> {
     const daemon = new WorkerDaemon(options);
     await daemon.#records.settleInterrupted(options.info.name);
+    await daemon.#shelf.prune();
     daemon.#endpoint = await LinkEndpoint.open({
       transport: options.transport,
       clock: options.clock,
@@ -162,17 +164,21 @@ export class WorkerDaemon {
 
   #serve(link: Link): void {
     link.onMessage((value) => {
-      const handled = this.#handle(link, value)
-        .catch((error: unknown) => {
-          this.#options.log.error(
-            `Request from ${link.peerAddress} failed: ${toErrorRecord(error).message}`,
-          );
-        })
-        .finally(() => this.#handling.delete(handled));
-      this.#handling.add(handled);
+      this.#track(this.#handle(link, value), `Request from ${link.peerAddress} failed`);
     });
-    link.onLost(() => void this.#forget(link));
-    link.onClosed(() => void this.#forget(link));
+    const onGone = (): void => this.#track(this.#forget(link), `End of ${link.peerAddress}`);
+    link.onLost(onGone);
+    link.onClosed(onGone);
+  }
+
+  /** What is worked on; if it fails, that is said under a title. */
+  #track(work: Promise<void>, title: string): void {
+    const handled = work
+      .catch((error: unknown) => {
+        this.#options.log.error(`${title}: ${toErrorRecord(error).message}`);
+      })
+      .finally(() => this.#handling.delete(handled));
+    this.#handling.add(handled);
   }
 
   async #handle(link: Link, value: unknown): Promise<void> {
@@ -301,17 +307,9 @@ export class WorkerDaemon {
   /** One node after the other: what the first one gets, the next ones find here. */
   async #obtain(session: Session, assignment: NodeAssignment, name: PackageName): Promise<void> {
     const digest = assignment.packages[name];
-    const before = this.#obtaining.get(digest);
-    const obtained = (async () => {
-      await before?.catch(() => {});
+    await this.#shelf.use(digest, async () => {
       if (!session.isOver) await this.#obtainInTurn(session, digest, name);
-    })();
-    this.#obtaining.set(digest, obtained);
-    try {
-      await obtained;
-    } finally {
-      if (this.#obtaining.get(digest) === obtained) this.#obtaining.delete(digest);
-    }
+    });
   }
 
   async #obtainInTurn(session: Session, digest: string, name: PackageName): Promise<void> {
@@ -376,7 +374,11 @@ export class WorkerDaemon {
     try {
       await this.#removeDirectory(session);
     } finally {
-      if (session.handle === undefined) this.#release(session);
+      // One that was started is released when it has ended.
+      if (session.handle === undefined) {
+        this.#release(session);
+        this.#tidyPackages(session);
+      }
     }
   }
 
@@ -446,7 +448,7 @@ export class WorkerDaemon {
     } finally {
       this.#options.log.info(`Current session closed, node_id(${nodeId}).`);
       this.#release(session);
-      await this.#dropPackages(session);
+      this.#tidyPackages(session);
     }
   }
 
@@ -466,7 +468,10 @@ export class WorkerDaemon {
     if (session.stopError !== undefined) return;
     session.stopError = error;
     if (session.handle === undefined) {
-      void this.#rollBack(session, error.message);
+      this.#track(
+        this.#rollBack(session, error.message),
+        `Job ${session.jobId} is not rolled back`,
+      );
       return;
     }
     session.handle.send({ type: "stop", error });
@@ -481,18 +486,21 @@ export class WorkerDaemon {
     if (this.#sessions.size === 0) this.#onIdle();
   }
 
-  /** Codecs and data sets come again with other jobs; what only this one had goes. */
-  async #dropPackages({ assignment }: Session): Promise<void> {
+  /** Codecs and data sets may come again with other jobs; what only this one had goes. */
+  #tidyPackages({ assignment }: Session): void {
     if (assignment === undefined) return;
-    const used = new Set(
-      [...this.#sessions.values()].flatMap((session) =>
-        Object.values(session.assignment?.packages ?? {}),
-      ),
+    const tidy = async (): Promise<void> => {
+      for (const name of PACKAGES_OF_ONE_JOB) await this.#shelf.drop(assignment.packages[name]);
+      await this.#shelf.prune();
+    };
+    // Nobody waits for it: it may wait itself, for a session that is about to be rolled back.
+    this.#track(tidy(), "Packages are not removed");
+  }
+
+  #usesPackage(digest: string): boolean {
+    return [...this.#sessions.values()].some((session) =>
+      Object.values(session.assignment?.packages ?? {}).includes(digest),
     );
-    for (const name of PACKAGES_OF_ONE_JOB) {
-      const digest = assignment.packages[name];
-      if (!used.has(digest)) await this.#options.store.remove(packageKey(digest));
-    }
   }
 
   #idle(): Promise<void> {
@@ -546,7 +554,9 @@ export class WorkerDaemon {
     this.#watch(link, jobId);
     for (const record of await this.#records.all()) {
       const { nodeId } = record;
-      if (record.jobId === jobId && record.finishedAt !== undefined)
+      // One that is still here ends with a word to all who are attached, when its slot is free.
+      const isOver = record.finishedAt !== undefined && this.#sessionOf(record) === undefined;
+      if (record.jobId === jobId && isOver)
         this.#reply(link, { type: "ended", jobId, nodeId, record });
     }
   }
@@ -626,6 +636,8 @@ class Session {
   expectPackage(name: PackageName): Promise<Uint8Array | undefined> {
     return new Promise((resolve) => {
       this.#waiting = { name, resolve };
+      // Nobody will answer any more, and others wait for their turn.
+      if (this.isOver) resolve(undefined);
     });
   }
 

@@ -2,8 +2,10 @@ import type { NodeId } from "@psgd/core";
 import { nodeToken } from "./job.js";
 
 /** Where a worker keeps what: the layout of its store. */
+export const PACKAGES = "packages/";
+
 export function packageKey(sha256: string): string {
-  return `packages/${sha256}`;
+  return `${PACKAGES}${sha256}`;
 }
 
 /** Directory of one node of one job. */

@@ -20,10 +20,10 @@ import {
   cacheDirectory,
   connectCluster,
   dataDirectory,
-  machineHosts,
 } from "../compose.js";
 import type { NodeProcessConfig } from "../node-process.js";
 import { withUnderscores } from "../job-options.js";
+import { machineHosts } from "../machine-hosts.js";
 import { planProcessStarter } from "../start-plan-process.js";
 import { localPackages } from "../local-packages.js";
 

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,6 +38,22 @@ describe("the module loader", () => {
     );
     expect(answers).toEqual([42, 42, 42, 42, 42, 42]);
     expect((await readdir(folder)).length).toBe(1);
+  });
+
+  it("keeps no more than the 256 files that were loaded last", async () => {
+    const full = await mkdtemp(join(folder, "full-"));
+    for (let age = 1; age <= 300; age++) {
+      const path = join(full, `${age}.mjs`);
+      await writeFile(path, "");
+      await utimes(path, 1_000_000_000 - age, 1_000_000_000 - age);
+    }
+    const load = moduleLoader(full);
+    await load("export const fresh = 1;");
+    const names = await readdir(full);
+    expect(names.length).toBe(256);
+    expect(names).toContain("255.mjs");
+    expect(names).not.toContain("256.mjs");
+    expect(await load("export const fresh = 1;")).toMatchObject({ fresh: 1 });
   });
 
   it("loads what it is given, whatever else it has loaded", async () => {
