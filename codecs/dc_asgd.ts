@@ -23,6 +23,8 @@ import { requireAtLeast, requireBelowOne, requireOneOf } from "./compressors/ind
  * Parameters: that of `asgd`, and
  * - `variant` ("adaptive" or "constant", default "adaptive"): of λ: DC-ASGD-a and DC-ASGD-c.
  * - `lambda` (number from 0, default 2 with the adaptive and 0.04 with the constant variant): λ₀ or λ; 0 is `asgd`, bit for bit.
+ *   Where η λ g² comes near 1 the correction overshoots, and the model diverges: with gradients not far below 1 / η (those of
+ *   `psgd codec test`, say) take less, or "constant".
  * - `momentum` (number from 0, below 1, default 0.95): of MS.
  *
  * Source: Zheng et al. 2017, arXiv 1609.08326, Algorithm 2 and section 6; constants of Parallel-SGD's `DCASGDServerCodec`.

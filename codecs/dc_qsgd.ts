@@ -33,7 +33,8 @@ import { seen } from "./quantized/grid-quantizer.js";
  *
  * Parameters
  * - `bits` (2, 4 or 8, default 8): of each value.
- * - `lambda` (number from 0, default 0.3): λ; 0 does not correct.
+ * - `lambda` (number from 0, default 0.3): λ; 0 does not correct. Where η λ g² comes near 1 the model diverges: take less with
+ *   large gradients.
  *
  * Source: `DC_QSGDClient` and `DC_QSGDServer` of Parallel-SGD.
  */
