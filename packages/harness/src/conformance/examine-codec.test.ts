@@ -301,6 +301,7 @@ const CASES: readonly {
       feedback: "note",
       state: "note",
     },
+    says: { order: /; see `repeats`/ },
   },
   { codec: MakesZeroOfNaN, notOk: { "not finite": "note" }, says: { "not finite": /^0 of 3/ } },
   {
