@@ -12,7 +12,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/remote": 1_100,
   "packages/runtime": 3_800,
   "packages/harness": 5_300,
-  "packages/cli": 4_750,
+  "packages/cli": 4_900,
   "packages/tooling": 0,
   workers: 5,
   jobs: 5,

@@ -126,6 +126,14 @@ class MakesZeroOfNaN extends Mean {
   }
 }
 
+/** Sends directions, and lengths beside them: of zeros, 0 / 0. */
+class DividesByLength extends Mean {
+  protected override encoded(content: Float32Array): Float32Array {
+    const length = Math.hypot(...content);
+    return content.map((value) => (value / length) * length);
+  }
+}
+
 /** Adds up in the first array it was ever handed. */
 class ComputesInOldArrays extends Mean {
   #sum: Float32Array | undefined;
@@ -304,6 +312,11 @@ const CASES: readonly {
     says: { order: /; see `repeats`/ },
   },
   { codec: MakesZeroOfNaN, notOk: { "not finite": "note" }, says: { "not finite": /^0 of 3/ } },
+  {
+    codec: DividesByLength,
+    notOk: { "not finite": "wrong" },
+    says: { "not finite": /^3 of 3 nodes; .* all gradients are 0/ },
+  },
   {
     codec: ComputesInOldArrays,
     notOk: { inputs: "note" },
