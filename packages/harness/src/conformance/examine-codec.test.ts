@@ -272,7 +272,11 @@ const CASES: readonly {
   {
     codec: Half,
     notOk: { mean: "note", bias: "note", feedback: "note", digits: "note" },
-    says: { mean: /^50.0 % off.*0.50 times/, contraction: /δ = 0.750/, feedback: /^40.00.*50.0 %/ },
+    says: {
+      mean: /^50.0 % off.* exactly 0.50 times .* divided by/,
+      contraction: /δ = 0.750/,
+      feedback: /^40.00.*50.0 % off, always by the same factor/,
+    },
   },
   {
     codec: Coin,
