@@ -35,8 +35,7 @@ import {
  * Error feedback: yes, of the momentum.
  *
  * Parameters
- * - `warmup_steps` (whole number from 1, default 0, which stands for a fifth of the job): steps until v stays; too few and v
- *   is not what it will be.
+ * - `warmup_steps` (whole number from 1, default a fifth of the job): steps until v stays; too few and v is not what it will be.
  * - `beta1` (number from 0, below 1, default 0.9), `beta2` (number from 0, below 1, default 0.999): of Adam.
  * - `epsilon` (number from 0, default 1e-8): of Adam.
  * - `topology` ("mesh", "ring", "star", "exponential", "hierarchical:N" or a graph as JSON, default "mesh"): over which packets
@@ -47,9 +46,11 @@ import {
 
 /** Adam over signs. */
 export class OneBitAdam extends CompressedGradients {
-  readonly #warmupSteps =
-    requireWhole(0, this.settings.param("warmup_steps", 0), "warmup_steps") ||
-    Math.ceil(this.settings.stepCount / 5);
+  readonly #warmupSteps = requireWhole(
+    1,
+    this.settings.param("warmup_steps", Math.ceil(this.settings.stepCount / 5)),
+    "warmup_steps",
+  );
   readonly #beta1 = requireBelowOne(this.settings.param("beta1", 0.9), "beta1");
   readonly #beta2 = requireBelowOne(this.settings.param("beta2", 0.999), "beta2");
   readonly #epsilon = requireAtLeast(0, this.settings.param("epsilon", 1e-8), "epsilon");

@@ -54,6 +54,20 @@ describe("psgd codec", () => {
     expect(await readFile(page, "utf8")).toBe(html);
   });
 
+  it("test names the page itself where nobody does, otherwise than those that are there", async () => {
+    const path = await buggy("mute", "return netEncapsulation(", "netEncapsulation(");
+    await writeFile(join(folder, "mute.MyComCtrl-conformance.html"), "kept");
+    const bin = join(PROJECT_ROOT, "packages/cli/bin/psgd.js");
+    const args = ["codec", "test", path, "--sync", "ssgd", "--seeds", "1", "--page"];
+    await using run = startNode([bin, ...args], { cwd: folder });
+    expect((await run.exit(60_000)).code, run.output).toBe(13);
+    expect(run.stdout).toMatch(/^Page: mute\.MyComCtrl-conformance-2\.html$/m);
+    const html = await readFile(join(folder, "mute.MyComCtrl-conformance-2.html"), "utf8");
+    expect(html).toContain("<h1>mute.MyComCtrl</h1>");
+    const kept = await readFile(join(folder, "mute.MyComCtrl-conformance.html"), "utf8");
+    expect(kept).toBe("kept");
+  });
+
   it("test explains a tutorial's codec that forgets one node, with the shortest way to it", async () => {
     const path = await buggy(
       "forgetful",

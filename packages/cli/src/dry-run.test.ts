@@ -56,7 +56,7 @@ describe("a dry run", () => {
     );
     // One more round ends with the job.
     const rounds = Math.floor(steps / localSteps) + 1;
-    expect([run.steps, run.triedSteps, run.stepsCounted]).toEqual([steps, steps, steps]);
+    expect([run.steps, run.triedSteps, run.stepsRepeated]).toEqual([steps, steps, 0]);
     expect(run.stepsWithMessages).toBe(rounds);
     expect(run.messagesPerStep * steps).toBeCloseTo(2 * n * rounds, 6);
     const overhead = run.bytesPerStep * steps - 2 * n * rounds * 4 * run.parameters;
@@ -91,12 +91,68 @@ describe("a dry run", () => {
       ...["--epochs", "1000", "--steps", "5000", "--param", `local_steps=${localSteps}`],
     );
     expect(run.triedSteps).toBeLessThan(run.steps);
-    expect(run.stepsCounted % localSteps).toBe(0);
+    expect(run.stepsRepeated % localSteps).toBe(0);
     expect(run.messagesPerStep * localSteps).toBeCloseTo(2 * n, 6);
     expect(dryRunReport(run)).toMatch(
-      /^steps +5000 per node, \d+ tried, \d+ of them with messages, \d+ counted$/m,
+      /^steps +5000 per node, \d+ tried, \d+ of them with messages, \d+ stand for the rest$/m,
     );
     expect(dryRunReport(run)).toContain(`\nReckoned from the first ${run.triedSteps} steps: `);
+  });
+
+  describe("of a codec with a warm-up", () => {
+    /** Sends `first` values to the other node in each step of the warm-up, then one value. */
+    const warmingUp = (
+      first: number,
+    ): string => `import { Codec, netEncapsulation } from "@psgd/core";
+      export class WarmingUp extends Codec {
+        static carries = "gradients";
+        receiveBlocks() { this.setResult(this.own); }
+        updateBlocks({ content, step }) {
+          this.own = content;
+          const isWarmUp = step < this.settings.param("warmup_steps", 0);
+          return netEncapsulation(1 - this.nodeId, new Float32Array(isWarmUp ? ${first} : 1));
+        }
+      }`;
+    const triedWith = async (first: number, warmupSteps: number): Promise<DryRun> => {
+      await using work = await workDirectory();
+      const file = await work.write("warming-up.js", warmingUp(first));
+      const param = `warmup_steps=${warmupSteps}`;
+      return await tried(
+        ...["--codec", file, "--node-count", "2", "--batch-size", "1", "--epochs", "1000"],
+        ...["--steps", "5000", "--param", param],
+      );
+    };
+
+    it("goes on until it has seen what comes after, and counts each as long as it is", async () => {
+      const run = await triedWith(1000, 300);
+      expect(run.triedSteps).toBeGreaterThan(300);
+      expect(run.triedSteps).toBeLessThan(run.steps);
+      const overhead = run.bytesPerStep * 5000 - 2 * 4 * (300 * 1000 + 4700 * 1);
+      expect(overhead).toBeGreaterThan(0);
+      expect(overhead).toBeLessThan(2 * 5000 * 120);
+      expect(run.notReached).toEqual({});
+    });
+
+    it("says so where that would take too long", async () => {
+      const run = await triedWith(4e6, 300);
+      expect(run.triedSteps).toBeLessThan(300);
+      expect(run.notReached).toEqual({ warmup_steps: 300 });
+      expect(dryRunReport(run)).toContain("\nNOT SEEN: what is sent from step 300 on, where");
+    });
+  });
+
+  it("tells of a hundred nodes in as many rows as of a few", async () => {
+    const few = await tried("--codec", "plain.Plain", "--node-count", "2", "--steps", "1");
+    const nodes = Array.from({ length: 100 }, (_, node) => node);
+    const report = dryRunReport({
+      ...few,
+      blocks: nodes.map((node) => [node]),
+      loads: nodes.map((node) => ({ ...few.loads[0]!, node: `node ${node}` })),
+      links: nodes.slice(1).map((node) => ({ ...few.links[0]!, to: `node ${node}` })),
+    });
+    expect(report).toMatch(/^99 links, each, as node 0 to node 1 +31\.5 kB$/m);
+    expect(report).toMatch(/^node 0 to node 99, each +1 +/m);
+    expect(report.match(/^.*node \d.*$/gm)).toHaveLength(2);
   });
 
   it("counts the hops of a ring", async () => {

@@ -4,6 +4,7 @@ import {
   createSettings,
   nodeName,
   type BlockAssignment,
+  type GlobalSettings,
   type TensorLayout,
 } from "@psgd/core";
 import type { CodecPair, TrafficMeasurement, TrafficSeen } from "@psgd/harness";
@@ -26,9 +27,11 @@ export interface DryRun {
   readonly steps: number;
   readonly triedSteps: number;
   readonly stepsWithMessages: number;
-  /** Those that the means below are over: whole periods. */
-  readonly stepsCounted: number;
-  /** Over all nodes, as means. */
+  /** Of the steps tried, whole periods that stand for the steps that were not; 0 if all were. */
+  readonly stepsRepeated: number;
+  /** Parameters of the codecs that name a step the trial did not come to, or not far enough beyond: their values. */
+  readonly notReached: Readonly<Record<string, number>>;
+  /** Over all nodes, as means of the whole job. */
   readonly bytesPerStep: number;
   readonly messagesPerStep: number;
   /** If everything were sent in each step. */
@@ -61,7 +64,10 @@ interface NodeLoad {
   readonly dataBytes: number;
 }
 
-/** When one of these is used up, codecs have sent in two steps and some steps are done, a trial ends. */
+/**
+ * When one of these is used up since the codecs have settled, they have sent in two steps and some steps are done, a trial
+ * ends.
+ */
 const TRIAL: TrialBudget = { stepsWithMessages: 100, messages: 4e4, bytes: 1.2e8, values: 3e7 };
 const MIN_TRIAL_STEPS = 4;
 
@@ -69,7 +75,11 @@ const MIN_TRIAL_STEPS = 4;
 const PATIENCE: TrialBudget = { steps: 2e4, messages: 4e5, bytes: 1e9, values: 1.5e9 };
 
 /** What was seen, and `values` that all nodes computed. */
-type TrialBudget = Partial<Readonly<Record<keyof TrafficSeen | "values", number>>>;
+type TrialBudget = Partial<Used>;
+type Used = Readonly<Record<keyof TrafficSeen | "values", number>>;
+
+/** Parameters that are a number of steps, as in `warmup_steps`: a codec may send otherwise from there on. */
+const NAMES_STEPS = /step|warm/i;
 
 /** Weights, now and at the start, and the two buffers of results; the gradient of each block comes to them. */
 const COPIES_OF_MODEL = 4;
@@ -95,16 +105,23 @@ export async function dryRun(
     server: server?.codecClass,
   }));
   const blocksComputed = assignment.nodeToBlocks.flat().length;
-  const measured = await measureTraffic({
-    codecs: codecs as [CodecPair, ...CodecPair[]],
-    rule: OPTIMIZERS[spec.optimizer],
-    settings: createSettings({
+  const { stepCount } = globals;
+  const { settings, stepsNamed } = watchedSettings(
+    createSettings({
       assignment,
       batchSize: spec.batchSize,
-      stepCount: globals.stepCount,
+      stepCount,
       parameters: spec.parameters,
       seed: spec.seed,
     }),
+  );
+  const settledAt = (): number =>
+    Math.max(0, ...[...stepsNamed.values()].filter((steps) => steps < stepCount));
+  let untilSettled = NOTHING;
+  const measured = await measureTraffic({
+    codecs: codecs as [CodecPair, ...CodecPair[]],
+    rule: OPTIMIZERS[spec.optimizer],
+    settings,
     sync: spec.sync,
     layout,
     perTensor: pairs[0]!.tensor !== undefined,
@@ -112,13 +129,18 @@ export async function dryRun(
     callTimeoutMs: spec.codecTimeoutMs,
     isEnough: (seen) => {
       const used = { ...seen, values: seen.steps * blocksComputed * parameterCount };
+      if (seen.steps <= settledAt()) untilSettled = used;
       if (isUsedUp(PATIENCE, used)) return true;
-      const hasPeriod = seen.stepsWithMessages >= 2 && seen.steps >= MIN_TRIAL_STEPS;
-      return hasPeriod && isUsedUp(TRIAL, used);
+      const hasPeriod =
+        used.stepsWithMessages - untilSettled.stepsWithMessages >= 2 &&
+        used.steps - untilSettled.steps >= MIN_TRIAL_STEPS;
+      return hasPeriod && isUsedUp(TRIAL, used, untilSettled);
     },
   });
-  const traffic = trialTraffic(measured.messages, { ...measured, stepCount: globals.stepCount });
-  const { links, stepsCounted } = traffic;
+  const { steps } = measured;
+  const trial = { steps, stepCount, settledAt: settledAt() };
+  const traffic = trialTraffic(measured.messages, trial);
+  const { links } = traffic;
   const sum = (of: (link: (typeof links)[number]) => number): number =>
     links.reduce((total, link) => total + of(link), 0);
   return {
@@ -126,12 +148,15 @@ export async function dryRun(
     serverCodec: spec.serverCodec,
     sync: spec.sync,
     parameters: parameterCount,
-    steps: globals.stepCount,
-    triedSteps: measured.steps,
+    steps: stepCount,
+    triedSteps: steps,
     stepsWithMessages: traffic.stepsWithMessages,
-    stepsCounted,
-    bytesPerStep: sum(({ bytes }) => bytes) / stepsCounted,
-    messagesPerStep: sum(({ messages }) => messages) / stepsCounted,
+    stepsRepeated: traffic.stepsRepeated,
+    notReached: Object.fromEntries(
+      [...stepsNamed].filter(([, named]) => named < stepCount && steps - named < MIN_TRIAL_STEPS),
+    ),
+    bytesPerStep: sum(({ bytes }) => bytes) / stepCount,
+    messagesPerStep: sum(({ messages }) => messages) / stepCount,
     fp32BytesPerStep: pairs.reduce(
       (total, { tensor, paired: { server } }) =>
         total + fp32BytesPerStep(valuesOf(layout, tensor), assignment, server !== undefined),
@@ -140,10 +165,10 @@ export async function dryRun(
     links: links.map(({ from, to, bytes }) => ({
       from: nodeName(from),
       to: nodeName(to),
-      bytesPerStep: bytes / stepsCounted,
+      bytesPerStep: bytes / stepCount,
     })),
     longestChain: traffic.longestChain,
-    communicationMsPerStep: communicationMs(traffic, network),
+    communicationMsPerStep: communicationMs(traffic, network) / stepCount,
     packages: Object.fromEntries(
       Object.entries(packages).map(([name, bytes]) => [name, bytes.length]),
     ),
@@ -160,17 +185,33 @@ function valuesOf({ tensors, size }: TensorLayout, tensor: string | undefined): 
   return tensors.find(({ name }) => name === tensor)?.size ?? size;
 }
 
-function isUsedUp(budget: TrialBudget, used: Required<TrialBudget>): boolean {
+/** The same settings; what number of steps the codecs ask for by name is noted. */
+function watchedSettings(settings: GlobalSettings): {
+  readonly settings: GlobalSettings;
+  readonly stepsNamed: ReadonlyMap<string, number>;
+} {
+  const stepsNamed = new Map<string, number>();
+  const param = (name: string, fallback: number): number => {
+    const value = settings.param(name, fallback);
+    if (NAMES_STEPS.test(name) && Number.isInteger(value)) stepsNamed.set(name, value);
+    return value;
+  };
+  return { settings: { ...settings, param: param as GlobalSettings["param"] }, stepsNamed };
+}
+
+const NOTHING: Used = { steps: 0, stepsWithMessages: 0, messages: 0, bytes: 0, values: 0 };
+
+function isUsedUp(budget: TrialBudget, used: Used, before = NOTHING): boolean {
   const names = Object.keys(budget) as (keyof TrialBudget)[];
-  return names.some((name) => used[name] >= budget[name]!);
+  return names.some((name) => used[name] - before[name] >= budget[name]!);
 }
 
 /** The stages of a step follow one another: each takes a way through the network, and as long as its busiest connection. */
 function communicationMs(
-  { busiestBytes, stages, stepsCounted }: TrialTraffic,
+  { busiestBytes, stages }: TrialTraffic,
   { bytesPerSec, latencyMs }: { readonly bytesPerSec: number; readonly latencyMs: number },
 ): number {
-  return ((1000 * busiestBytes) / bytesPerSec + latencyMs * stages) / stepsCounted;
+  return (1000 * busiestBytes) / bytesPerSec + latencyMs * stages;
 }
 
 function loadsOf(
@@ -236,8 +277,34 @@ function short(value: number): number {
   return Number(value.toPrecision(3));
 }
 
-/** Links that are listed; the others are like these or less. */
-const LISTED_LINKS = 6;
+/** Links and nodes that are listed one by one; of more, those that are equal are one row. */
+const LISTED = 6;
+
+/** Rows; instead of many that follow one another and are equal but for their first cells, one. */
+function grouped(
+  rows: readonly (readonly string[])[],
+  nameOf: (count: number, first: string, last: string) => string,
+): (readonly string[])[] {
+  const groups: (readonly string[])[][] = [];
+  for (const row of rows) {
+    const same = groups.at(-1)?.[0]?.slice(1).join() === row.slice(1).join();
+    if (same) groups.at(-1)!.push(row);
+    else groups.push([row]);
+  }
+  return groups.flatMap((group) => {
+    const [[first, ...cells], last] = [group[0]!, group.at(-1)!];
+    if (group.length <= LISTED) return group;
+    return [[nameOf(group.length, first!, last[0]!), ...cells]];
+  });
+}
+
+function atMost(
+  most: number,
+  rows: readonly (readonly string[])[],
+): readonly (readonly string[])[] {
+  const rest = rows.length - most;
+  return rest > 0 ? [...rows.slice(0, most), [`${rest} more`, "no more each"]] : rows;
+}
 
 /** A dry run as tables for people. */
 export function dryRunReport(run: DryRun): string {
@@ -247,7 +314,7 @@ export function dryRunReport(run: DryRun): string {
       ? ""
       : `, ${((100 * run.bytesPerStep) / run.fp32BytesPerStep).toPrecision(3)} % of fp32`;
   const isWhole = run.triedSteps === run.steps;
-  const counted = isWhole ? "" : `, ${run.stepsCounted} counted`;
+  const repeated = isWhole ? "" : `, ${run.stepsRepeated} stand for the rest`;
   const total = bytesText(Math.round(run.bytesPerStep * run.steps));
   const facts = table(
     ["WHAT", "HOW MUCH"],
@@ -255,7 +322,7 @@ export function dryRunReport(run: DryRun): string {
       ["parameters", String(run.parameters)],
       [
         "steps",
-        `${run.steps} per node, ${run.triedSteps} tried, ${run.stepsWithMessages} of them with messages${counted}`,
+        `${run.steps} per node, ${run.triedSteps} tried, ${run.stepsWithMessages} of them with messages${repeated}`,
       ],
       ["sent per step, over all nodes", `${perStep}${dense}`],
       ["sent in the whole job", isWhole ? total : `about ${total}`],
@@ -266,29 +333,35 @@ export function dryRunReport(run: DryRun): string {
       ]),
     ],
   );
-  const rest = run.links.length - LISTED_LINKS;
   const links = table(
     ["LINK", "PER STEP"],
-    [
-      ...run.links
-        .slice(0, LISTED_LINKS)
-        .map(({ from, to, bytesPerStep }) => [
+    atMost(
+      LISTED,
+      grouped(
+        run.links.map(({ from, to, bytesPerStep }) => [
           `${from} to ${to}`,
           bytesText(Math.round(bytesPerStep)),
         ]),
-      ...(rest > 0 ? [[`${rest} more`, "no more each"]] : []),
-    ],
+        (count, first) => `${count} links, each, as ${first}`,
+      ),
+    ),
   );
   const nodes = table(
     ["NODE", "BLOCKS", "MFLOP PER STEP", "MODEL", "OPTIMIZER", "CODEC", "DATA"],
-    run.loads.map((load, index) => [
-      load.node,
-      run.blocks[index]?.join(" ") ?? "",
-      String(short(load.flopsPerStep / 1e6)),
-      ...[load.modelBytes, load.optimizerBytes, load.codecBytes, load.dataBytes].map((bytes) =>
-        bytes === undefined ? "unknown" : bytesText(bytes),
-      ),
-    ]),
+    grouped(
+      run.loads.map((load, index) => {
+        const blocks = run.blocks[index] ?? [];
+        return [
+          load.node,
+          run.loads.length > LISTED ? String(blocks.length) : blocks.join(" "),
+          String(short(load.flopsPerStep / 1e6)),
+          ...[load.modelBytes, load.optimizerBytes, load.codecBytes, load.dataBytes].map((bytes) =>
+            bytes === undefined ? "unknown" : bytesText(bytes),
+          ),
+        ];
+      }),
+      (_, first, last) => `${first} to ${last}, each`,
+    ),
   );
   const remarks = [
     ...run.waits,
@@ -296,8 +369,12 @@ export function dryRunReport(run: DryRun): string {
     ...(isWhole
       ? []
       : [
-          `Reckoned from the first ${run.triedSteps} steps: if a codec sends otherwise later, after a warm-up or in the last step, that is not in it.`,
+          `Reckoned from the first ${run.triedSteps} steps: if a codec sends otherwise later, or in the last step, that is not in it.`,
         ]),
+    ...Object.entries(run.notReached).map(
+      ([name, value]) =>
+        `NOT SEEN: what is sent from step ${value} on, where \`${name}\` is over; it costs too much to try so many steps. A dry run with \`--param ${name}=4\` shows it.`,
+    ),
   ];
   return `${facts}\n${links}\n${nodes}\n${remarks.join("\n")}\n`;
 }

@@ -9,14 +9,17 @@ type CodecCalls = Pick<Codec, "updateBlocks" | "receiveBlocks" | "onListen" | "o
  */
 export function standIn(current: () => Codec, calls: Partial<CodecCalls>): Codec {
   // Not the codec as target: of what is frozen, a proxy may not show anything else.
-  return new Proxy({} as Codec, {
-    getPrototypeOf: () => Reflect.getPrototypeOf(current()),
-    get: (_, key) => {
-      if (Object.hasOwn(calls, key)) return calls[key as keyof CodecCalls];
-      const codec = current();
-      const value: unknown = Reflect.get(codec, key, codec);
-      const isMethod = typeof value === "function" && key !== "constructor";
-      return isMethod ? (value.bind(codec) as unknown) : value;
+  return new Proxy<object>(
+    {},
+    {
+      getPrototypeOf: () => Reflect.getPrototypeOf(current()),
+      get: (_, key) => {
+        if (Object.hasOwn(calls, key)) return calls[key as keyof CodecCalls];
+        const codec = current();
+        const value: unknown = Reflect.get(codec, key, codec);
+        const isMethod = typeof value === "function" && key !== "constructor";
+        return isMethod ? (value.bind(codec) as unknown) : value;
+      },
     },
-  });
+  ) as Codec;
 }

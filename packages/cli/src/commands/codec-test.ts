@@ -79,10 +79,10 @@ export function withCodecTestArguments(parser: Argv): Argv {
     )
     .option("page", {
       type: "string",
-      requiresArg: true,
-      describe: "also write what was found as an HTML page with plots, to a new file",
+      describe:
+        "also write what was found as an HTML page with plots, to a new file; without a name to CODEC-conformance.html",
     })
-    .example("psgd codec test topk --page topk.html", "with accuracy against bytes, on `digits`")
+    .example("psgd codec test topk --page", "with accuracy against bytes, on `digits`")
     .example("psgd codec test codecs/mine.ts", "what it does right and wrong, with numbers")
     .example("psgd codec test fedavg --sync ssgd -n 4", "synchronous only, four nodes");
 }
@@ -118,8 +118,7 @@ export async function runCodecExamination(args: Arguments): Promise<number> {
   };
   const asked = args["sync"] as SyncPolicyName | "both";
   const modes: readonly SyncPolicyName[] = asked === "both" ? ["ssgd", "asgd"] : [asked];
-  const page = args["page"] as string | undefined;
-  if (page !== undefined) await requireNew(page);
+  const page = await pageOf(args["page"] as string | undefined, codec.name);
   const reports: ReportedExamination[] = [];
   for (const sync of modes) {
     const findings = await examine({ ...examination, sync });
@@ -157,12 +156,12 @@ async function examine(examination: CodecExamination): Promise<readonly Finding[
   return examineCodec(examination);
 }
 
-/** Hours of looking must not end at a file that is there already. */
-async function requireNew(path: string): Promise<void> {
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
+/** Where the page is to be, which is nowhere yet: hours of looking must not end at a file that is there already. */
+async function pageOf(asked: string | undefined, codec: string): Promise<string | undefined> {
+  if (asked === undefined) return undefined;
+  let path = asked === "" ? `${codec}-conformance.html` : asked;
+  for (let copy = 2; asked === "" && (await exists(path)); copy++)
+    path = `${codec}-conformance-${copy}.html`;
   await access(dirname(path), constants.W_OK).catch((cause: unknown) => {
     throw new PsgdError(
       "STORE_FAILED",
@@ -170,11 +169,19 @@ async function requireNew(path: string): Promise<void> {
       { cause },
     );
   });
-  if (exists)
+  if (await exists(path))
     throw new PsgdError(
       "STORE_EXISTS",
-      `\`--page\`: expected a new file, got ${path}, which is there already; give another name`,
+      `\`--page\`: expected a new file, got ${path}, which is there already; give another name, or none`,
     );
+  return path;
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The arguments that `codec simulate` needs for the same codec. */

@@ -126,6 +126,14 @@ class MakesZeroOfNaN extends Mean {
   }
 }
 
+/** Sends directions, and lengths beside them: of zeros, 0 / 0. */
+class DividesByLength extends Mean {
+  protected override encoded(content: Float32Array): Float32Array {
+    const length = Math.hypot(...content);
+    return content.map((value) => (value / length) * length);
+  }
+}
+
 /** Adds up in the first array it was ever handed. */
 class ComputesInOldArrays extends Mean {
   #sum: Float32Array | undefined;
@@ -264,7 +272,11 @@ const CASES: readonly {
   {
     codec: Half,
     notOk: { mean: "note", bias: "note", feedback: "note", digits: "note" },
-    says: { mean: /^50.0 % off.*0.50 times/, contraction: /δ = 0.750/, feedback: /^40.00.*50.0 %/ },
+    says: {
+      mean: /^50.0 % off.* exactly 0.50 times .* divided by/,
+      contraction: /δ = 0.750/,
+      feedback: /^40.00.*50.0 % off, always by the same factor/,
+    },
   },
   {
     codec: Coin,
@@ -301,8 +313,14 @@ const CASES: readonly {
       feedback: "note",
       state: "note",
     },
+    says: { order: /; see `repeats`/ },
   },
   { codec: MakesZeroOfNaN, notOk: { "not finite": "note" }, says: { "not finite": /^0 of 3/ } },
+  {
+    codec: DividesByLength,
+    notOk: { "not finite": "wrong" },
+    says: { "not finite": /^3 of 3 nodes; .* all gradients are 0/ },
+  },
   {
     codec: ComputesInOldArrays,
     notOk: { inputs: "note" },

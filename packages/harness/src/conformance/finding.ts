@@ -12,7 +12,7 @@ export const CHECKS = {
   feedback: "what an exchange leaves out comes later",
   convergence: "training a convex problem ends at its minimum",
   digits: "training on `digits` ends as with the exact mean",
-  "not finite": "a NaN is refused or seen by all",
+  "not finite": "zeros do not become NaN, and a NaN is refused or seen by all",
   state: "export and import leave nothing out",
   inputs: "what it is handed stays as it was while others may look at it",
   memory: "arrays of earlier steps are let go",

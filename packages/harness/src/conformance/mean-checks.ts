@@ -15,7 +15,7 @@ export async function examineMean(lab: CodecLab): Promise<Finding[]> {
   const isExact = error <= EXACT;
   const isLossy = error < 1 || chance.isUnbiased;
   const base = { seed: lab.subject.seed, story: undefined };
-  const scale = await scaleOf(lab);
+  const { scale, isFactor } = await scaleOf(lab);
   return [
     {
       ...{ ...base, check: "mean" },
@@ -23,9 +23,11 @@ export async function examineMean(lab: CodecLab): Promise<Finding[]> {
       number: `${percent(error)} off`,
       text: isExact
         ? "exact but for rounding, over 8 steps"
-        : isLossy
-          ? `lossy; along the mean the model moves ${scale.toFixed(2)} times as far`
-          : `no nearer to the mean than standing still; along it the model moves ${scale.toFixed(2)} times as far: look for blocks left out, counted twice, or of another step`,
+        : isFactor
+          ? `the model moves exactly ${scale.toFixed(2)} times as far as the mean: look at what sums are divided by`
+          : isLossy
+            ? `lossy; along the mean the model moves ${scale.toFixed(2)} times as far`
+            : `no nearer to the mean than standing still; along it the model moves ${scale.toFixed(2)} times as far: look for blocks left out, counted twice, or of another step`,
     },
     chance.finding,
     {
@@ -37,7 +39,7 @@ export async function examineMean(lab: CodecLab): Promise<Finding[]> {
           ? `‖result − mean‖² is ${percent(once)} of ‖mean‖² after one exchange`
           : `‖result − mean‖² is ${once.toFixed(2)} times ‖mean‖²: ${chance.isUnbiased ? "unbiased, so a smaller learning rate makes up for it" : "error feedback does not converge with this"}`,
     },
-    await examineFeedback(lab, chance.isUnbiased, isExact),
+    await examineFeedback(lab, { isUnbiased: chance.isUnbiased, isExact, isFactor }),
   ];
 }
 
@@ -47,12 +49,14 @@ async function errorAfter(lab: CodecLab, rounds: number): Promise<number> {
   return Math.max(...[...moved.values()].map((each) => relativeDistance(each, sum)));
 }
 
-/** How far the model moves along the mean, in lengths of the mean. */
-async function scaleOf(lab: CodecLab): Promise<number> {
+/** How far the model moves along the mean, in lengths of the mean, and whether it moves nowhere else. */
+async function scaleOf(lab: CodecLab): Promise<{ scale: number; isFactor: boolean }> {
   const { moved } = await lab.run({ rounds: 8 });
   const sum = lab.sumOfMeans(8, (round, block) => lab.gaussian(24, round, block));
   const [first] = [...moved.values()];
-  return first!.reduce((dot, value, i) => dot + value * sum[i]!, 0) / lengthOf(sum) ** 2;
+  const scale = first!.reduce((dot, value, i) => dot + value * sum[i]!, 0) / lengthOf(sum) ** 2;
+  const along = sum.map((value) => scale * value);
+  return { scale, isFactor: scale > EXACT && relativeDistance(first!, along) <= EXACT };
 }
 
 async function errorOfOneExchange(lab: CodecLab): Promise<number> {
@@ -116,9 +120,9 @@ async function examineBias(lab: CodecLab): Promise<{ finding: Finding; isUnbiase
 /** The same inputs in every round: what is left out must not pile up. */
 async function examineFeedback(
   lab: CodecLab,
-  isUnbiased: boolean,
-  isExact: boolean,
+  known: { readonly isUnbiased: boolean; readonly isExact: boolean; readonly isFactor: boolean },
 ): Promise<Finding> {
+  const { isUnbiased, isExact, isFactor } = known;
   const leftOut = async (rounds: number): Promise<number> => {
     const input = (block: number): Float32Array => lab.gaussian(24, 0, block);
     const { moved } = await lab.run({ rounds, delta: ({ blockId }) => input(blockId) });
@@ -152,7 +156,9 @@ async function examineFeedback(
     ...base,
     verdict: part >= 1 ? "wrong" : "note",
     number,
-    text: `${percent(part)} of every step is lost for good: keep what was not sent, and add it to the next block`,
+    text: isFactor
+      ? `each step is ${percent(part)} off, always by the same factor: see \`mean\``
+      : `${percent(part)} of every step is lost for good: keep what was not sent, and add it to the next block`,
   };
 }
 

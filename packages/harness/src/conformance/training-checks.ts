@@ -32,12 +32,25 @@ export async function examineConvergence(lab: CodecLab): Promise<Finding> {
 }
 
 /**
- * One NaN in one block of one step. In a job the runtime refuses it before the codec sees it; between codecs it may
- * still come up.
+ * Zeros in all blocks of one step, of which nothing must come that is not finite. Then one NaN in one block of one step: in a
+ * job the runtime refuses it before the codec sees it; between codecs it may still come up.
  */
 export async function examineNotFinite(lab: CodecLab): Promise<Finding> {
   const base = { check: "not finite", seed: lab.subject.seed, story: undefined } as const;
   const bad = 1;
+  const zeros = await lab.run({
+    rounds: 4,
+    delta: ({ round, blockId }) =>
+      round === bad ? new Float32Array(SIZE) : lab.gaussian(SIZE, round, blockId),
+  });
+  const broken = [...zeros.models.values()].filter((model) => !model.every(Number.isFinite));
+  if (broken.length > 0)
+    return {
+      ...base,
+      verdict: "wrong",
+      number: `${broken.length} of ${zeros.models.size} nodes`,
+      text: "a step in which all gradients are 0 makes it NaN or infinite: divide by a length, a scale or a count only where it is not 0",
+    };
   try {
     const { results } = await lab.run({
       rounds: 4,
