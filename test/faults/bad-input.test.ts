@@ -8,7 +8,9 @@ import { readManifest, startCluster, startWorker, type Cluster } from "../suppor
 import { PROJECT_ROOT } from "../support/project-root.js";
 import { startCli } from "../support/processes.js";
 
-const SHORT = "--codec plain.Plain --dataset digits --steps 5".split(" ");
+const SHORT = "--codec plain.Plain --dataset simlin --model linear --steps 5".split(" ");
+/** A model of 473 KB. */
+const LARGE = "--codec plain.Plain --dataset digits --steps 5".split(" ");
 
 describe("without a broker", () => {
   test.concurrent.for(["worker", "job-submit", "psgd"] as const)(
@@ -47,7 +49,7 @@ describe("on a cluster of two", () => {
   });
 
   test("an engine that no worker has: says who has it not", async () => {
-    const { engines } = (await cluster.nodes())[0]!;
+    const { engines } = (await cluster.answering())[0]!;
     const missing = ["onnx-cuda", "onnx-webgpu", "tensorflow"].find(
       (name) => !engines.includes(name),
     );
@@ -85,7 +87,7 @@ describe("on a cluster of two", () => {
       servers: cluster.server.url,
       name: "test",
     });
-    const [info] = (await cluster.nodes()).filter(({ name }) => name === "w1");
+    const [info] = (await cluster.answering()).filter(({ name }) => name === "w1");
     const listener = await directory.announce(() => ({
       ...info!,
       workerId: "future",
@@ -141,7 +143,7 @@ describe("on a cluster of two", () => {
 
   test("a malformed message to a worker is refused, and harms nobody", async () => {
     const { transport } = await connectNats({ servers: cluster.server.url, name: "hostile" });
-    const [info] = await cluster.nodes();
+    const [info] = await cluster.answering();
     for (const bytes of [[], [0], Array<number>(64).fill(255)])
       transport.send(info!.address, Uint8Array.from(bytes));
     await transport.flush();
@@ -180,7 +182,7 @@ describe("a disk that takes no more", () => {
 
   test("at the submitter's: the results stay with the workers, and come home elsewhere", async () => {
     await using cluster = await startCluster({ workerCount: 1 });
-    const { code, output } = await run(limited("job-submit", 100, SHORT), {
+    const { code, output } = await run(limited("job-submit", 100, LARGE), {
       cwd: cluster.directory,
       env: { ...process.env, NATS_URL: cluster.server.url },
     });
@@ -209,11 +211,11 @@ describe("a disk that takes no more", () => {
           if (text.includes("Worker started")) resolve();
         });
       });
-      const { code, output } = await cluster.submit([...SHORT, "--node-count", "2"]);
+      const { code, output } = await cluster.submit([...LARGE, "--node-count", "2"]);
       expect(code, output).toBe(15);
       expect(output).toMatch(/STORE_FAILED: .*packages\/.*expected to write it/);
       await cluster.idle();
-      const next = await cluster.submit([...SHORT, "--output-dir", join(home, "next")]);
+      const next = await cluster.submit([...LARGE, "--output-dir", join(home, "next")]);
       expect(next.code, next.output).toBeTypeOf("number");
     } finally {
       full.kill();

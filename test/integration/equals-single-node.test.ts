@@ -8,7 +8,6 @@ import { readManifest, readSafetensors, startCluster, type Cluster } from "../su
 import { MemoryStore } from "../support/memory-store.js";
 
 const STEPS = 50;
-const BATCH = 64;
 const SEED = 5;
 const LEARNING_RATE = 0.05;
 const MOMENTUM = 0.9;
@@ -17,8 +16,7 @@ const MOMENTUM = 0.9;
  * The oracle: heavy-ball momentum on all blocks of a step as one batch, with nothing distributed, computed by
  * TensorFlow.js's own kernels.
  */
-async function trainJoined(nodeCount: number): Promise<Record<"before" | "after", Float32Array>> {
-  const batchSize = nodeCount * BATCH;
+async function trainJoined(batchSize: number): Promise<Record<"before" | "after", Float32Array>> {
   const dataset = await loadDataset("digits", {
     store: new MemoryStore(),
     directory: "",
@@ -58,13 +56,20 @@ async function trainJoined(nodeCount: number): Promise<Record<"before" | "after"
   return { before: traced.initialWeights, after: weights };
 }
 
-describe.each([2, 4])("plain.Plain on %i nodes after 50 steps", (nodeCount) => {
+// Of 64 samples a block there are enough for 46 steps: the 4 nodes end in their second epoch.
+const SIZES = [
+  { nodeCount: 2, batchSize: 16 },
+  { nodeCount: 4, batchSize: 64 },
+];
+
+describe.each(SIZES)("plain.Plain on $nodeCount nodes after 50 steps", (size) => {
+  const { nodeCount, batchSize } = size;
   let expected: Awaited<ReturnType<typeof trainJoined>>;
   let cluster: Cluster;
   const models = new Set<string | undefined>();
   beforeAll(async () => {
     [expected, cluster] = await Promise.all([
-      trainJoined(nodeCount),
+      trainJoined(nodeCount * batchSize),
       startCluster({ workerCount: 2, slots: 2 }),
     ]);
   }, 120_000);
@@ -79,7 +84,7 @@ describe.each([2, 4])("plain.Plain on %i nodes after 50 steps", (nodeCount) => {
       await mkdir(results);
       const { code, output } = await cluster.submit([
         ...["--codec", "plain.Plain", "--node-count", String(nodeCount), "--dataset", "digits"],
-        ...["--batch-size", String(BATCH), "--steps", String(STEPS), "--epochs", "2"],
+        ...["--batch-size", String(batchSize), "--steps", String(STEPS), "--epochs", "2"],
         ...["--gradient-descent", "momentum", "--learn-rate", String(LEARNING_RATE)],
         ...["--seed", String(SEED), "--output-dir", results],
         ...(network === "memory" ? ["--local"] : []),

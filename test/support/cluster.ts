@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { WorkerInfo } from "@psgd/core";
+import { connectNats } from "@psgd/transport";
 import { startNatsServer, type NatsServer } from "./nats-server.js";
 import { startCli, type CliProcess, type Exit } from "./processes.js";
 
@@ -19,6 +20,8 @@ export interface Cluster extends AsyncDisposable {
   submit(args: readonly string[]): Promise<Finished>;
   /** What `psgd nodes --json` says. */
   nodes(): Promise<readonly WorkerInfo[]>;
+  /** The workers that answer the test itself: without the start of a command. */
+  answering(): Promise<readonly WorkerInfo[]>;
   /** Resolves when all workers that answer are idle and no process of a node is left. */
   idle(): Promise<void>;
 }
@@ -32,6 +35,8 @@ export interface Finished extends Exit {
 
 /** A job that trains hangs longer than this only if it hangs for ever. */
 const JOB_TIMEOUT_MS = 120_000;
+/** As long as `psgd nodes` listens, and where nobody answers. */
+const [LISTENING_MS, PATIENT_MS] = [500, 2_000];
 
 /** Starts a server and workers named `w1`, `w2`, ... and waits until each is announced. */
 export async function startCluster(options: {
@@ -56,6 +61,16 @@ export async function startCluster(options: {
     await process.exit();
     return JSON.parse(process.stdout) as WorkerInfo[];
   };
+  const answering = async (): Promise<readonly WorkerInfo[]> => {
+    const { transport, directory } = await connectNats({ servers: server.url, name: "test" });
+    try {
+      const found = await directory.list({ timeoutMs: LISTENING_MS });
+      if (found.length > 0) return found;
+      return await directory.list({ timeoutMs: PATIENT_MS, enough: (some) => some.length > 0 });
+    } finally {
+      await transport.close();
+    }
+  };
   const cluster: Cluster = {
     server,
     directory,
@@ -67,9 +82,10 @@ export async function startCluster(options: {
       return { ...exit, stdout: process.stdout, output: process.output };
     },
     nodes,
+    answering,
     async idle() {
       for (;;) {
-        const infos = await nodes();
+        const infos = await answering();
         const isIdle = infos.every(({ slots, freeSlots }) => slots === freeSlots);
         if (isIdle && infos.length > 0 && (await nodeProcesses(cluster.workers)).length === 0)
           return;

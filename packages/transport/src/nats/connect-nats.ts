@@ -1,11 +1,5 @@
 import { PsgdError, type Transport, type WorkerDirectory } from "@psgd/core";
-import {
-  connect,
-  type NatsConnection,
-  type NodeConnectionOptions,
-  type TlsOptions,
-} from "@nats-io/transport-node";
-import { NatsDirectory } from "./nats-directory.js";
+import type { NatsConnection, NodeConnectionOptions, TlsOptions } from "@nats-io/transport-node";
 import { NatsTransport } from "./nats-transport.js";
 
 export interface NatsOptions {
@@ -28,12 +22,15 @@ const RETRY_MS = 200;
 export async function connectNats(
   options: NatsOptions,
 ): Promise<{ transport: Transport; directory: WorkerDirectory }> {
+  // Loaded here: jobs in one process, with a thread for each node, never connect.
+  const { NatsDirectory } = await import("./nats-directory.js");
   const connection = await firstConnection(options);
   const transport = new NatsTransport(connection);
   return { transport, directory: new NatsDirectory(connection, transport) };
 }
 
 async function firstConnection(options: NatsOptions): Promise<NatsConnection> {
+  const { connect } = await import("@nats-io/transport-node");
   const { name, tls, timeoutMs = FIRST_CONNECT_TIMEOUT_MS } = options;
   const servers = [options.servers].flat();
   // NOTE: the client does not read `tls://` as a wish for encryption; without this option it would talk in the clear.
