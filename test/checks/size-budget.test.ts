@@ -12,7 +12,7 @@ const BUDGET: Readonly<Record<string, number>> = {
   "packages/remote": 1_100,
   "packages/runtime": 3_950,
   "packages/harness": 5_450,
-  "packages/cli": 4_900,
+  "packages/cli": 4_950,
   "packages/tooling": 0,
   workers: 5,
   jobs: 5,

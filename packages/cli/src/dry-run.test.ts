@@ -48,6 +48,16 @@ describe("a dry run", () => {
     expect(run.blocks).toEqual([[0], [1], [2]]);
   });
 
+  it("passes on what codecs say, such as how fast a graph mixes, and names its network", async () => {
+    const run = await tried("--codec", "d_psgd", "--node-count", "4");
+    expect(run.said).toEqual([
+      expect.stringMatching(/ring of 4 nodes: \d+ bytes per step, distance .* in 0\.9 steps/),
+    ]);
+    expect(dryRunReport(run)).toMatch(
+      /about \S+ ms, at 1000 Mbit\/s and 1 ms\n[^]*ring of 4 nodes/,
+    );
+  });
+
   it("tries the job's own steps: rounds of local steps end where they will, not with the trial", async () => {
     const [n, localSteps, steps] = [2, 150, 936];
     const run = await tried(

@@ -44,12 +44,22 @@ export interface DryRun {
   /** Messages that wait for one another in a step. */
   readonly longestChain: number;
   readonly communicationMsPerStep: number;
+  /** What these times are reckoned with. */
+  readonly network: NetworkSpeed;
   /** What each worker is sent before the start. */
   readonly packages: Readonly<Record<string, number>>;
   readonly loads: readonly NodeLoad[];
   /** By node: the blocks it computes. */
   readonly blocks: readonly (readonly number[])[];
   readonly waits: readonly string[];
+  /** What the codecs said first. */
+  readonly said: readonly string[];
+}
+
+/** Of each node's connection, and of a message on its way. */
+export interface NetworkSpeed {
+  readonly bytesPerSec: number;
+  readonly latencyMs: number;
 }
 
 /** What a node computes and holds. */
@@ -90,7 +100,7 @@ const COPIES_OF_MODEL = 4;
  */
 export async function dryRun(
   { spec, packages, pairs, parameterCount }: BuiltJob,
-  network: { readonly bytesPerSec: number; readonly latencyMs: number },
+  network: NetworkSpeed,
 ): Promise<DryRun> {
   const { layout, train } = unpackPackage(
     "weights_and_layers_package",
@@ -118,6 +128,11 @@ export async function dryRun(
   const settledAt = (): number =>
     Math.max(0, ...[...stepsNamed.values()].filter((steps) => steps < stepCount));
   let untilSettled = NOTHING;
+  const said = new Set<string>();
+  const listen = (line: string): void => {
+    // The harness itself tells of each message.
+    if (line.startsWith("Codec: ") && said.size < MOST_SAID) said.add(line);
+  };
   const measured = await measureTraffic({
     codecs: codecs as [CodecPair, ...CodecPair[]],
     rule: OPTIMIZERS[spec.optimizer],
@@ -127,6 +142,7 @@ export async function dryRun(
     perTensor: pairs[0]!.tensor !== undefined,
     seed: spec.seed,
     callTimeoutMs: spec.codecTimeoutMs,
+    log: { info: listen, warn: listen, error: listen },
     isEnough: (seen) => {
       const used = { ...seen, values: seen.steps * blocksComputed * parameterCount };
       if (seen.steps <= settledAt()) untilSettled = used;
@@ -169,6 +185,7 @@ export async function dryRun(
     })),
     longestChain: traffic.longestChain,
     communicationMsPerStep: communicationMs(traffic, network) / stepCount,
+    network,
     packages: Object.fromEntries(
       Object.entries(packages).map(([name, bytes]) => [name, bytes.length]),
     ),
@@ -178,6 +195,7 @@ export async function dryRun(
     }),
     blocks: assignment.nodeToBlocks,
     waits: waitsOf(spec, traffic),
+    said: [...said],
   };
 }
 
@@ -209,7 +227,7 @@ function isUsedUp(budget: TrialBudget, used: Used, before = NOTHING): boolean {
 /** The stages of a step follow one another: each takes a way through the network, and as long as its busiest connection. */
 function communicationMs(
   { busiestBytes, stages }: TrialTraffic,
-  { bytesPerSec, latencyMs }: { readonly bytesPerSec: number; readonly latencyMs: number },
+  { bytesPerSec, latencyMs }: NetworkSpeed,
 ): number {
   return (1000 * busiestBytes) / bytesPerSec + latencyMs * stages;
 }
@@ -277,6 +295,9 @@ function short(value: number): number {
   return Number(value.toPrecision(3));
 }
 
+/** Lines of codecs: a few say what they are set to, more would be a log. */
+const MOST_SAID = 4;
+
 /** Links and nodes that are listed one by one; of more, those that are equal are one row. */
 const LISTED = 6;
 
@@ -316,6 +337,8 @@ export function dryRunReport(run: DryRun): string {
   const isWhole = run.triedSteps === run.steps;
   const repeated = isWhole ? "" : `, ${run.stepsRepeated} stand for the rest`;
   const total = bytesText(Math.round(run.bytesPerStep * run.steps));
+  const { bytesPerSec, latencyMs } = run.network;
+  const speed = `at ${short((8 * bytesPerSec) / 1e6)} Mbit/s and ${latencyMs} ms`;
   const facts = table(
     ["WHAT", "HOW MUCH"],
     [
@@ -326,7 +349,7 @@ export function dryRunReport(run: DryRun): string {
       ],
       ["sent per step, over all nodes", `${perStep}${dense}`],
       ["sent in the whole job", isWhole ? total : `about ${total}`],
-      ["time of communication per step", `about ${short(run.communicationMsPerStep)} ms`],
+      ["time of communication per step", `about ${short(run.communicationMsPerStep)} ms, ${speed}`],
       ...Object.entries(run.packages).map(([name, bytes]) => [
         `to each worker: ${name}`,
         bytesText(bytes),
@@ -364,6 +387,7 @@ export function dryRunReport(run: DryRun): string {
     ),
   );
   const remarks = [
+    ...run.said,
     ...run.waits,
     FP32_TRAFFIC,
     ...(isWhole

@@ -1,10 +1,4 @@
-import {
-  SILENT,
-  type Codec,
-  type GlobalSettings,
-  type NodeId,
-  type TensorLayout,
-} from "@psgd/core";
+import type { Codec, GlobalSettings, Logger, NodeId, TensorLayout } from "@psgd/core";
 import type { OptimizerRule, SyncPolicyName } from "@psgd/sgd";
 import { pack } from "@psgd/wire";
 import { HarnessRun, type CodecPair, type SentMessage } from "./harness-run.js";
@@ -20,6 +14,8 @@ export interface TrafficSubject {
   readonly perTensor: boolean;
   readonly seed: number;
   readonly callTimeoutMs: number;
+  /** What codecs say goes there. */
+  readonly log: Logger;
   /** Asked after each step of all workers: whether enough was seen, so that the job need not be tried to its end. */
   readonly isEnough: (seen: TrafficSeen) => boolean;
 }
@@ -81,7 +77,7 @@ export async function measureTraffic(subject: TrafficSubject): Promise<TrafficMe
         }),
     },
     0,
-    SILENT,
+    subject.log,
   );
   await run.complete();
   const steps = run.stepsOfAll;

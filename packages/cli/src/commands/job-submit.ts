@@ -14,7 +14,7 @@ import {
   type WorkerFile,
 } from "@psgd/runtime";
 import { buildJob, type BuiltJob } from "../build-job.js";
-import { bandwidthOf, dryRun, dryRunReport } from "../dry-run.js";
+import { bandwidthOf, dryRun, dryRunReport, type NetworkSpeed } from "../dry-run.js";
 import { AUTO_ENGINE, DEFAULT_NATS_URL, connectCluster, type Cluster } from "../compose.js";
 import { echoLines } from "../echo.js";
 import { EXIT_CODES } from "../exit-codes.js";
@@ -270,10 +270,7 @@ async function submit(
 }
 
 /** The network that a dry run reckons with. */
-function networkOf(args: Readonly<Record<string, unknown>>): {
-  readonly bytesPerSec: number;
-  readonly latencyMs: number;
-} {
+function networkOf(args: Readonly<Record<string, unknown>>): NetworkSpeed {
   const bytesPerSec = bandwidthOf(args["bandwidth"] as string);
   const latencyMs = args["latency-ms"] as number;
   if (bytesPerSec === undefined) {
