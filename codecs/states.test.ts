@@ -7,7 +7,8 @@ const FILES = readdirSync(import.meta.dirname).filter((name) => /^[a-z0-9_]+\.ts
 
 /** The classes of a file that compute blocks: all but servers. */
 async function codecsOf(file: string): Promise<CodecClass[]> {
-  const module = (await import(`./${file.replace(/\.ts$/, ".js")}`)) as Record<string, CodecClass>;
+  const url = new URL(file.replace(/\.ts$/, ".js"), import.meta.url).href;
+  const module = (await import(/* @vite-ignore */ url)) as Record<string, CodecClass>;
   const base: object = Codec.prototype;
   return Object.values(module).filter(
     ({ prototype }) =>
