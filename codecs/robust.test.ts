@@ -142,6 +142,5 @@ describeCodec("robust.RobustClient, Krum", RobustClient, {
     contraction: one,
     feedback: one,
     convergence: one,
-    network: "the simulated cluster has jobs of fewer nodes than it needs",
   },
 });

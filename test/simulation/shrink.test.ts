@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { BlockWeight, CodecReturn } from "@psgd/core";
+import { PsgdError, type BlockWeight, type CodecContext, type CodecReturn } from "@psgd/core";
 import {
   drawScenario,
   failureInWords,
@@ -24,6 +24,15 @@ class WaitsForTheOther extends Mean {
   override updateBlocks(block: BlockWeight): CodecReturn {
     const returned = super.updateBlocks(block);
     return block.step === 1 && block.blockId < 2 ? undefined : returned;
+  }
+}
+
+/** The same where there are three of them; two nodes it refuses. */
+class NeedsThree extends WaitsForTheOther {
+  constructor(context: CodecContext) {
+    super(context);
+    if (this.settings.nodeCount < 3)
+      throw new PsgdError("SETTINGS_INVALID", "nodes: expected at least 3");
   }
 }
 
@@ -71,6 +80,16 @@ describe("shrinking", () => {
       faults: [],
     });
     expect(smallest.violation?.invariant).toBe(failed.violation?.invariant);
+  });
+
+  it("never goes below the number of nodes that a codec asks for", async () => {
+    const job = simulatedJob({ codec: NeedsThree, promise: "mean" });
+    const failed = await firstFailure(job);
+    const smallest = await shrink(job, failed);
+    for (const { scenario, violation } of [failed, smallest]) {
+      expect(scenario.nodeCount).toBe(3);
+      expect(violation?.text).toMatch(/waits in step 1 for block/);
+    }
   });
 
   it("keeps the fault that a failure needs", async () => {

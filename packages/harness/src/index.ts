@@ -16,7 +16,7 @@ export {
 } from "./traffic.js";
 export type { CodecPair, SentMessage } from "./harness-run.js";
 export type { Agreement } from "./result-checks.js";
-export { runScenario, runSeeds } from "./simulation/run-seeds.js";
+export { limitsOf, runScenario, runSeeds } from "./simulation/run-seeds.js";
 export {
   simulatedJob,
   type SimulatedJob,

@@ -103,7 +103,7 @@ async function replay(
   seed: number,
   isJson: boolean,
 ): Promise<number> {
-  const { drawScenario, failureInWords, runScenario, shrink, unpackJob } =
+  const { drawScenario, failureInWords, limitsOf, runScenario, shrink, unpackJob } =
     await import("@psgd/harness");
   const loaded = await unpackJob(job);
   const unpacked = {
@@ -111,7 +111,8 @@ async function replay(
     codec: watched(loaded.codec),
     server: loaded.server && watched(loaded.server),
   };
-  const outcome = await runScenario(unpacked, drawScenario(seed, limits), { isWholeTrace: true });
+  const scenario = drawScenario(seed, limitsOf(unpacked, limits));
+  const outcome = await runScenario(unpacked, scenario, { isWholeTrace: true });
   const exitCode =
     outcome.violation === undefined ? EXIT_CODES.done : exitCodeOf("CODEC_WRONG_RESULT");
   if (isJson) {

@@ -151,7 +151,7 @@ async function exploreSmallJob({ subject }: CodecLab): Promise<Exploration> {
     }
     return true;
   });
-  return { orderCount, isComplete, apart, error, differing };
+  return { orderCount: first === undefined ? 0 : orderCount, isComplete, apart, error, differing };
 }
 
 function orderOf(
@@ -162,7 +162,8 @@ function orderOf(
 ): Finding {
   const distances = runs.map((run) => distanceOf(runs[0]!, run));
   const most = Math.max(small.apart, ...distances);
-  const explored = `${runs.length} orders drawn, and ${small.isComplete ? "all" : "the first"} ${small.orderCount} of two nodes`;
+  const ofTwo = `${small.isComplete ? "all" : "the first"} ${small.orderCount} of two nodes`;
+  const explored = `${runs.length} orders drawn, and ${small.orderCount === 0 ? "none of two nodes, which it refuses" : ofTwo}`;
   const story =
     isSynchronous && small.differing !== undefined ? numbered(small.differing) : undefined;
   return {

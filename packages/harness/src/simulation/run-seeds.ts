@@ -6,6 +6,11 @@ import { World, type Outcome } from "./world.js";
 /** So many worlds share a turn of the event loop, which costs more than an event. */
 const WORLDS_AT_ONCE = 16;
 
+/** What scenarios of a job are drawn from. */
+export function limitsOf(job: SimulatedJob, limits: ScenarioLimits = {}): ScenarioLimits {
+  return { hasServer: job.server !== undefined, minNodeCount: job.fewestNodes, ...limits };
+}
+
 /** Runs one scenario. */
 export async function runScenario(
   job: SimulatedJob,
@@ -29,7 +34,7 @@ export async function runSeeds(
   onOutcome: (outcome: Outcome) => boolean,
   onTurn: () => void = () => {},
 ): Promise<void> {
-  const limits = { hasServer: job.server !== undefined, ...seeds.limits };
+  const limits = limitsOf(job, seeds.limits);
   const end = seeds.firstSeed + seeds.count;
   let nextSeed = seeds.firstSeed;
   let worlds: World[] = [];

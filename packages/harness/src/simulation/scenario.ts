@@ -46,7 +46,9 @@ export interface Scenario {
 
 /** What scenarios are drawn from. */
 export interface ScenarioLimits {
-  /** @defaultValue 3 */
+  /** @defaultValue 1 */
+  readonly minNodeCount?: number;
+  /** At least the fewest. @defaultValue 3 */
   readonly maxNodeCount?: number;
   /** @defaultValue 4 */
   readonly maxStepCount?: number;
@@ -67,8 +69,9 @@ const DAY_MS = 86_400_000;
 export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenario {
   const random = seededRandom(`${seed}/scenario`);
   const upTo = (count: number): number => 1 + (random.uint32() % count);
-  const { maxNodeCount = 3, maxStepCount = 4, withRedundancy = true } = limits;
-  const nodeCount = Math.min(maxNodeCount, 1 + upTo(Math.max(1, maxNodeCount - 1)));
+  const { minNodeCount = 1, maxNodeCount = 3, maxStepCount = 4, withRedundancy = true } = limits;
+  const drawnNodes = Math.min(maxNodeCount, 1 + upTo(Math.max(1, maxNodeCount - 1)));
+  const nodeCount = Math.max(minNodeCount, drawnNodes);
   // Drawn in any case, so that the rest of a seed is the same with and without.
   const isRedundant = upTo(8) === 1;
   return {

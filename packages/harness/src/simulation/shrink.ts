@@ -31,7 +31,7 @@ export async function shrink(job: SimulatedJob, failed: Outcome): Promise<Outcom
   let smallest = failed.scenario;
   for (let isSmaller = true; isSmaller;) {
     isSmaller = false;
-    for (const candidate of smallerThan(smallest)) {
+    for (const candidate of smallerThan(smallest, job.fewestNodes)) {
       const found = await stillFails(candidate);
       if (found === undefined) continue;
       smallest = found;
@@ -43,12 +43,12 @@ export async function shrink(job: SimulatedJob, failed: Outcome): Promise<Outcom
 }
 
 /** What is a step smaller, what saves most first. */
-function* smallerThan(scenario: Scenario): Generator<Scenario> {
+function* smallerThan(scenario: Scenario, fewestNodes: number): Generator<Scenario> {
   const { faults, nodeCount, stepCount, redundancy } = scenario;
   if (faults.length > 1) yield { ...scenario, faults: [] };
   for (const fault of faults)
     yield { ...scenario, faults: faults.filter((other) => other !== fault) };
-  if (nodeCount > 1) {
+  if (nodeCount > fewestNodes) {
     const isThere = (node: number): boolean => node === PARAMETER_SERVER || node < nodeCount - 1;
     yield {
       ...scenario,

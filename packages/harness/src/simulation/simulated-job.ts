@@ -1,4 +1,14 @@
-import type { CodecClass, CodecParameters } from "@psgd/core";
+import {
+  ASSIGNMENTS,
+  PARAMETER_SERVER,
+  SILENT,
+  createSettings,
+  isPsgdError,
+  layoutOf,
+  seededRandom,
+  type CodecClass,
+  type CodecParameters,
+} from "@psgd/core";
 import { resolvePairing, type OptimizerName, type SyncPolicyName } from "@psgd/sgd";
 import { PRODUCTION_PARTS, type NodeParts } from "./node-parts.js";
 
@@ -15,6 +25,8 @@ export interface SimulatedJob {
   /** Values of the model. */
   readonly size: number;
   readonly promise: ModelPromise;
+  /** Fewer the codec refuses. */
+  readonly fewestNodes: number;
   readonly syncTimeoutMs: number;
   readonly callTimeoutMs: number;
   readonly parts: NodeParts;
@@ -44,17 +56,49 @@ export interface SimulatedJobOptions {
  */
 export function simulatedJob(options: SimulatedJobOptions): SimulatedJob {
   const { optimizer, server } = resolvePairing(options);
+  const { codec, parameters = {}, size = 3 } = options;
   return {
-    codec: options.codec,
-    server,
-    optimizer,
+    ...{ codec, server, optimizer, parameters, size },
     sync: options.sync ?? "ssgd",
-    parameters: options.parameters ?? {},
-    size: options.size ?? 3,
+    fewestNodes: fewestNodesOf(server === undefined ? [codec] : [codec, server], parameters, size),
     promise: options.promise ?? "none",
     // By default so long that a time-out says that a message is missing.
     syncTimeoutMs: options.syncTimeoutMs ?? 20_000,
     callTimeoutMs: 5_000,
     parts: { ...PRODUCTION_PARTS, ...options.parts },
   };
+}
+
+/** So many nodes are tried. */
+const MOST_NODES = 5;
+
+/** Some algorithms need a number of nodes, as a majority does; 1 if none of those tried will do. */
+function fewestNodesOf(
+  codecs: readonly CodecClass[],
+  parameters: CodecParameters,
+  size: number,
+): number {
+  for (let nodeCount = 1; nodeCount <= MOST_NODES; nodeCount++) {
+    const assignment = ASSIGNMENTS.iid({ nodeCount, redundancy: 1 });
+    const settings = createSettings({
+      ...{ assignment, parameters, batchSize: 8, stepCount: 4, seed: 0 },
+    });
+    try {
+      for (const [place, codecClass] of codecs.entries())
+        new codecClass({
+          nodeId: place === 0 ? 0 : PARAMETER_SERVER,
+          settings,
+          layout: layoutOf([{ name: "w", shape: [size] }]),
+          random: seededRandom("fewest nodes"),
+          log: SILENT,
+          currentWeights: () => new Float32Array(size),
+          learningRate: () => 0.1,
+        }).dispose();
+      return nodeCount;
+    } catch (error) {
+      // Anything else is for the simulation to find.
+      if (!isPsgdError(error, "SETTINGS_INVALID")) return nodeCount;
+    }
+  }
+  return 1;
 }
