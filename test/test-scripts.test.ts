@@ -124,13 +124,18 @@ describe("p2p_test_script", () => {
       "mute",
       `export class Mute extends Codec {
         static override readonly carries = "gradients";
+        override updateBlocks({ blockId }: BlockWeight): CodecReturn {
+          return this.nodeId === 2 ? undefined : netEncapsulation(this.settings.nodesWithout(blockId), [blockId]);
+        }
       }`,
     );
     const { code, output } = await run("p2p", "--codec", path);
     expect(code).toBe(14);
     expect(output).toContain("WARNING: Timeout occurred while get the result from worker 0.");
     expect(output).toContain("ERROR: Timeout occurred and retry mechanism is not available.");
-    expect(output).toMatch(/SYNC_TIMEOUT: result of round 0: .*node 3 waits in round 0 .*seed 1/);
+    expect(output).toMatch(
+      /SYNC_TIMEOUT: result of round 0: .*node 3 waits in round 0 .*node 3 waits in step 0 for block 2 of node 2, never heard.*seed 1/,
+    );
   });
 
   it.each([
