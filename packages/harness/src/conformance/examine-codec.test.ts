@@ -45,6 +45,31 @@ class Mean extends Codec {
   }
 }
 
+/** Keeps the blocks of each step apart, and those that come ahead until their step. */
+class ByStep extends Codec {
+  static override readonly carries = "gradients";
+  readonly #blocks = new Map<number, Map<number, Float32Array>>();
+  #step = -1;
+
+  override updateBlocks({ blockId, step, content }: BlockWeight): CodecReturn {
+    this.#step = step;
+    this.#keep([step, blockId, content]);
+    return netEncapsulation(this.settings.nodesWithout(blockId), [step, blockId, content]);
+  }
+
+  override receiveBlocks(content: unknown): CodecReturn {
+    this.#keep(content as [number, number, Float32Array]);
+  }
+
+  #keep([step, blockId, content]: [number, number, Float32Array]): void {
+    const ofStep = this.#blocks.get(step) ?? new Map<number, Float32Array>();
+    this.#blocks.set(step, ofStep.set(blockId, content));
+    if (step !== this.#step || ofStep.size < this.settings.blockCount) return;
+    this.#blocks.delete(step);
+    this.setResult(meanOf(this.settings.blocks.map((id) => ofStep.get(id)!)));
+  }
+}
+
 /** Half of each block is lost: the error is 50 %, and so is what every step loses; δ = 1 − ¼. */
 class Half extends Mean {
   protected override encoded(content: Float32Array): Float32Array {
@@ -269,6 +294,12 @@ const CASES: readonly {
   { codec: Client, notOk: {}, says: { mean: /exact/, bytes: /^10\d % of dense/ } },
   { codec: Mean, options: { redundancy: 2 }, notOk: {} },
   { codec: Frozen, notOk: {} },
+  {
+    codec: ByStep,
+    options: { sync: "asgd" },
+    notOk: { state: "note" },
+    says: { state: /^waits for ever; .*came ahead of theirs/ },
+  },
   {
     codec: Half,
     notOk: { mean: "note", bias: "note", feedback: "note", digits: "note" },
