@@ -94,12 +94,15 @@ export function bytesPerStep(topology: Topology, payloadBytes: number): number {
   return (count / topology.period) * payloadBytes;
 }
 
+/** With more nodes the mixing time, which takes matrices of them by each other, would keep a job from starting. */
+const MOST_PREDICTED = 100;
+
 /** What a graph promises, in words: traffic if each node tells its neighbours so many bytes, and mixing time. */
 export function predictionOf(topology: Topology, payloadBytes: number): string {
-  return (
-    `${topology.name} of ${topology.nodeCount} nodes: ${bytesPerStep(topology, payloadBytes)} bytes per step, ` +
-    `distance from the mean shrinks to 1/e in ${mixingTime(topology).toFixed(1)} steps`
-  );
+  const { name, nodeCount } = topology;
+  const traffic = `${name} of ${nodeCount} nodes: ${bytesPerStep(topology, payloadBytes)} bytes per step`;
+  if (nodeCount > MOST_PREDICTED) return traffic;
+  return `${traffic}, distance from the mean shrinks to 1/e in ${mixingTime(topology).toFixed(1)} steps`;
 }
 
 /** The longest of the shortest ways between two nodes of a graph that stays the same. */

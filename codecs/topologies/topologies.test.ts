@@ -156,6 +156,8 @@ it("says in words what to expect of a graph", () => {
   expect(predictionOf(onePeer(16), 10)).toBe(
     "one-peer of 16 nodes: 160 bytes per step, distance from the mean shrinks to 1/e in 4.0 steps",
   );
+  // Reckoned in full this would take minutes, in the constructor of a codec.
+  expect(predictionOf(ring(2000), 1)).toBe("ring of 2000 nodes: 4000 bytes per step");
 });
 
 describe("a topology by its name", () => {

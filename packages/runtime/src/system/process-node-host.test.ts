@@ -15,12 +15,14 @@ afterAll(() => rm(directory, { recursive: true, force: true }));
 
 const assignment = { jobId: "j", nodeId: 3 } as NodeAssignment;
 
+let programCount = 0;
+
 /** Runs a program as a node; `act` gets its handle when it has said `ready`. */
 async function run(
   program: string,
   act: (handle: ReturnType<ReturnType<typeof processNodeHost>["start"]>) => void = () => {},
 ): Promise<{ events: NodeEvent[]; reason: string }> {
-  const entry = join(directory, `${Math.random()}.mjs`);
+  const entry = join(directory, `${programCount++}.mjs`);
   await writeFile(
     entry,
     `import { createInterface } from "node:readline";
